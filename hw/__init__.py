@@ -1,0 +1,1 @@
+"""The machine: configuration, number formats, commands, timing, instructions, modules."""

@@ -1,0 +1,1 @@
+"""Arithmetic: number formats, their golden models, and pipelined units."""

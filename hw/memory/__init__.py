@@ -1,0 +1,1 @@
+"""The memory channel: DRAM cells, banks, timing, commands and the controller."""

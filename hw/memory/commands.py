@@ -1,0 +1,108 @@
+"""The command set: what crosses a channel's command/address (C/A) bus, one command a cycle."""
+
+from amaranth.hdl import *
+from amaranth.lib import data, enum
+
+from hw.config import Config
+
+__all__ = ["Command", "PimOperation", "Request", "bus_layout", "pim_layout", "request_layout"]
+
+
+class Command(enum.Enum, shape=4):
+    """Commands of a channel; those named PIM_ work on the PIM row buffers and the MAC units."""
+
+    NOP = 0
+    ACT = 1
+    PRE = 2
+    PREA = 3
+    RD = 4
+    RDA = 5
+    WR = 6
+    WRA = 7
+    REF = 8
+    PIM_GWRITE = 9  #: a burst of the bank's open MEM row into the global vector buffer
+    PIM_GWRITE_DATA = 10  #: the same from the data bus (PIM_GWRITE with ``data`` in the traces)
+    PIM_ACTIVATION = 11
+    PIM_DOTPRODUCT = 12
+    PIM_RDRESULT = 13
+    PIM_GEMV = 14
+    PIM_PRECHARGE = 15
+
+
+def _bits(count: int) -> int:
+    """Bits of an index into ``count`` things, at least one."""
+    return max(1, (count - 1).bit_length())
+
+
+def bus_layout(config: Config) -> data.StructLayout:
+    """Shape of the C/A bus.
+
+    ``bank`` counts the banks of the channel (rank, then bank group, then bank); PIM_ACTIVATION uses
+    its upper bits, the bank group, and PREA and REF its uppermost, the rank. ``column`` and
+    ``offset`` count columns: of the row, and of a half of the global vector buffer. RD, WR and
+    PIM_GWRITE take the burst (two columns) that starts at the even ``column`` or ``offset``.
+    """
+    return data.StructLayout(
+        {
+            "command": Command,
+            "bank": _bits(config.banks),
+            "row": _bits(config.rows),
+            "column": _bits(config.columns),
+            "column_step": _bits(config.columns),
+            "half": 1,
+            "offset": _bits(config.vector_columns),
+            "offset_step": _bits(config.vector_columns),
+            "slot": _bits(config.slots),
+            "slots": _bits(config.slots + 1),
+            "k": _bits(config.columns + 1),
+            "read": 1,
+        }
+    )
+
+
+class Request(enum.Enum, shape=1):
+    """What an ordinary request asks of a controller."""
+
+    READ = 0
+    WRITE = 1
+
+
+def request_layout(config: Config, tag_bits: int) -> data.StructLayout:
+    """Shape of an ordinary request: one burst. ``data`` matters for writes only."""
+    return data.StructLayout(
+        {
+            "kind": Request,
+            "bank": _bits(config.banks),
+            "row": _bits(config.rows),
+            "column": _bits(config.columns),
+            "tag": tag_bits,
+            "data": config.burst_bytes * 8,
+        }
+    )
+
+
+class PimOperation(enum.Enum, shape=3):
+    """What the tile asks of a controller's PIM queue, in order."""
+
+    HEADER = 0  #: ``tiles`` follow, each of ``length`` cycles from its first activation to its end
+    GWRITE = 1  #: ``data`` into half ``half`` of the vector buffer at ``offset``
+    ACTIVATION = 2  #: open ``row`` in the PIM row buffers of bank group ``group``
+    GEMV = 3
+    PRECHARGE = 4  #: close the PIM row buffers: the tile ends
+
+
+def pim_layout(config: Config) -> data.StructLayout:
+    """Shape of a PIM operation; the fields of GEMV are those of the C/A bus."""
+    bus = bus_layout(config)
+    shared = ["row", "column", "column_step", "half", "offset", "offset_step"]
+    shared += ["slot", "slots", "k", "read"]
+    return data.StructLayout(
+        {
+            "operation": PimOperation,
+            "group": _bits(config.groups),
+            **{name: bus[name].shape for name in shared},
+            "tiles": 16,
+            "length": 16,
+            "data": config.burst_bytes * 8,
+        }
+    )

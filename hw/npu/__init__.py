@@ -1,0 +1,1 @@
+"""The NPU tile: systolic array, vector unit, memories, DMA and sequencer."""

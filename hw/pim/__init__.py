@@ -1,0 +1,1 @@
+"""Processing in memory: MAC units, vector buffer, command sequencing, the DRAM die."""

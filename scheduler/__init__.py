@@ -1,0 +1,1 @@
+"""The host: requests, schedules, programs and reports."""

@@ -1,0 +1,1 @@
+"""From decoder blocks to a program."""

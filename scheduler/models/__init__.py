@@ -1,0 +1,1 @@
+"""Models: shapes, weights and what ships with the project."""

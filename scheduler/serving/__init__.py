@@ -1,0 +1,1 @@
+"""Requests, KV pages, channels, sub-batches and the iteration loop."""

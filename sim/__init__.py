@@ -1,0 +1,1 @@
+"""Running things: engines, devices, traces, monitors, counters and pictures."""

@@ -1,0 +1,1 @@
+"""RTL engines: simulators of a design."""
