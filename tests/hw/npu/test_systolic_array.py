@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from hw.arith import bf16
+from hw.arith.binary32 import add
+from hw.arith.dot import dot
+from hw.npu.systolic_array import gemm_golden
+
+
+def plain_gemm(activations, weights, start):
+    """Compute the same as ``gemm_golden``, sum by sum."""
+    total = start
+    for a, w in zip(activations, weights, strict=True):
+        column_sum = np.float32(0)
+        for row in range(0, len(w), 16):
+            chunk = slice(row, row + 16)
+            column_sum = add(column_sum, dot(a[:, chunk, None], w[None, chunk], axis=1))
+        total = column_sum if total is None else add(total, column_sum)
+    return total
+
+
+def random_numbers(rng, shape, exponents):
+    """Return bfloat16 numbers whose exponents lie in a range, some of them zeros."""
+    x = rng.standard_normal(shape) * 2.0 ** rng.integers(*exponents, shape)
+    return bf16.round(np.where(rng.random(shape) < 0.1, 0 * x, x).astype(np.float32))
+
+
+def assert_same_bits(got, wanted):
+    assert np.array_equal(got.view(np.uint32), wanted.view(np.uint32)), (got, wanted)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (5, 3, 4, 4), (3, 2, 32, 5), (2, 130, 64, 64)])
+@pytest.mark.parametrize("exponents", [(-2, 3), (-70, -55), (40, 66)])
+def test_golden_model_sums_in_order(shape, exponents):
+    rng = np.random.default_rng(1)
+    tiles, rows, depth, columns = shape
+    a = random_numbers(rng, (tiles, rows, depth), exponents)
+    w = random_numbers(rng, (tiles, depth, columns), exponents)
+    start = random_numbers(rng, (rows, columns), (2 * exponents[0], 2 * exponents[1] - 5))
+    assert_same_bits(gemm_golden(a, w), plain_gemm(a, w, None))
+    assert_same_bits(gemm_golden(a, w, start), plain_gemm(a, w, start))
+
+
+def test_golden_model_starts_column_sums_from_plus_zero():
+    zero = gemm_golden(np.float32([[[-0.0, -0.0]]]), np.float32([[[1.0], [1.0]]]))
+    assert_same_bits(zero, np.float32([[0.0]]))
+
+
+def test_golden_model_propagates_nan_as_canonical():
+    a = np.float32([[[np.inf, 1.0]], [[1.0, 1.0]]])
+    w = np.float32([[[0.0], [1.0]], [[1.0], [1.0]]])
+    assert gemm_golden(a, w).view(np.uint32).item() == 0x7FC00000
+
+
+def test_golden_model_rejects_shapes_that_do_not_fit():
+    a, w = np.zeros((1, 2, 4), np.float32), np.zeros((1, 8, 3), np.float32)
+    with pytest.raises(ValueError, match=r"^weights must have shape \(1, 4, columns\)"):
+        gemm_golden(a, w)
+    with pytest.raises(ValueError, match=r"^rows of a weight tile must be a power of two, not 3$"):
+        gemm_golden(np.zeros((1, 2, 3), np.float32), np.zeros((1, 3, 3), np.float32))
