@@ -1,0 +1,108 @@
+"""GEMMs: weight tiles through the ring, activations through the array, results to memory."""
+
+from collections import deque
+
+import numpy as np
+
+from hw.config import Config
+from hw.isa import Format, Opcode, Queue
+from hw.program import Label
+from scheduler.compiler.builder import ProgramBuilder, Region
+from scheduler.compiler.placement import Buffer, MatrixPlacement
+
+__all__ = ["MatrixQueue", "WeightRing"]
+
+
+class WeightRing:
+    """The weight ring as the compiler sees it: pieces are handed out round and round."""
+
+    def __init__(self, capacity_bytes: int) -> None:
+        self.capacity_bytes = capacity_bytes
+        self._next = 0
+        self._live: deque[tuple[int, int, Region]] = deque()
+
+    def take(self, nbytes: int) -> tuple[int, Region, list[Region]]:
+        """Return the start of a piece, its region, and the older regions that it overwrites."""
+        if self._next + nbytes > self.capacity_bytes:
+            self._next = 0
+        start, end = self._next, self._next + nbytes
+        self._next = end
+        overwritten = [r for first, last, r in self._live if first < end and start < last]
+        self._live = deque(e for e in self._live if e[0] >= end or start >= e[1])
+        region = Region(f"weight ring: {start} to {end}")
+        self._live.append((start, end, region))
+        return start, region, overwritten
+
+
+class MatrixQueue:
+    """Emits GEMMs: loads of weights, weight tiles through the array, drains.
+
+    A column block is loaded in pieces of at most a quarter of the ring, so that loading runs ahead
+    of the array.
+    """
+
+    def __init__(self, config: Config, builder: ProgramBuilder) -> None:
+        self.config = config
+        self.builder = builder
+        self.ring = WeightRing(config.weight_ring_bytes)
+        self._half = 0
+
+    def block(
+        self,
+        matrix: MatrixPlacement,
+        index: int,
+        activations: Buffer,
+        rows: int,
+        output: Buffer,
+        output_format: Format,
+        label: Label,
+    ) -> None:
+        """Emit one column block of ``activations[rows, depth] @ matrix[depth, width]``.
+
+        ``activations`` are bfloat16 rows of the matrix's depth, ``output`` rows of its width.
+        """
+        config, builder = self.config, self.builder
+        tile_bytes = config.weight_tile_bytes
+        stripe = config.channels * config.burst_bytes
+        tiles = matrix.depth // config.array_rows
+        unit = max(1, stripe // tile_bytes)
+        limit = max(unit, config.weight_ring_bytes // 4 // tile_bytes // unit * unit)
+        for first in range(0, tiles, limit):
+            count = min(limit, tiles - first)
+            start, region, overwritten = self.ring.take(count * tile_bytes)
+            builder.emit(
+                Queue.LOAD,
+                Opcode.LOAD,
+                label,
+                writes=[region, *overwritten],
+                address=matrix.address + (index * tiles + first) * tile_bytes // config.channels,
+                bursts=count * tile_bytes // stripe,
+                rows=1,
+                ring=start,
+            )
+            records = builder.records(Queue.MATRIX, 2 * count)
+            records["opcode"][0::2] = Opcode.WEIGHTS
+            records["ring"][0::2] = start + np.arange(count) * tile_bytes
+            gemms = records[1::2]
+            gemms["opcode"] = Opcode.GEMM
+            gemms["rows"] = rows
+            gemms["address"] = (
+                activations.address + (first + np.arange(count)) * config.array_rows * 2
+            )
+            gemms["stride"] = matrix.depth * 2
+            gemms["half"] = self._half
+            gemms["accumulate"] = (first + np.arange(count)) > 0
+            builder.emit_records(Queue.MATRIX, records, label, reads=[region, *activations.regions])
+        element_bytes = 4 if output_format is Format.BINARY32 else 2
+        builder.emit(
+            Queue.MATRIX,
+            Opcode.DRAIN,
+            label,
+            writes=output.part(index * config.tile_columns, config.tile_columns),
+            rows=rows,
+            half=self._half,
+            address=output.address + index * config.tile_columns * element_bytes,
+            stride=matrix.width * element_bytes,
+            format=output_format,
+        )
+        self._half ^= 1
