@@ -1,0 +1,118 @@
+"""A plain transformer in float64: the yardstick that shares nothing with the device.
+
+No bfloat16, no prescribed order of sums: what the arithmetic of the device is measured against.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from scheduler.models.weights import LayerWeights, Weights
+
+__all__ = ["Float64Transformer", "KVCache"]
+
+
+class KVCache:
+    """Keys and values of the tokens that one sequence has passed.
+
+    Attributes
+    ----------
+    keys, values
+        A layer each: ``float64[tokens, kv_heads, d_head]``.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        shape = weights.shape
+        empty = np.zeros((0, shape.kv_heads, shape.d_head))
+        self.keys = [empty] * shape.layers
+        self.values = [empty] * shape.layers
+
+    def __len__(self) -> int:
+        return len(self.keys[0])
+
+
+class Float64Transformer:
+    """A model that computes in float64.
+
+    >>> from scheduler.models.weights import load_weights
+    >>> model = Float64Transformer(load_weights())
+    >>> bytes(model.generate(b"What is a river?", limit=60, stop=ord("."))).decode()
+    ' A river is water that runs to the sea.'
+
+    Parameters
+    ----------
+    weights
+        The model.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
+
+    def logits(self, tokens: Sequence[int], cache: KVCache | None = None) -> np.ndarray:
+        """Return ``float64[len(tokens), vocabulary]`` for tokens that follow those of ``cache``.
+
+        The tokens are added to the cache. Without one the sequence starts with them.
+
+        Raises
+        ------
+        ValueError
+            If the context is too long for the model.
+        """
+        weights, shape = self.weights, self.weights.shape
+        cache = KVCache(weights) if cache is None else cache
+        first, last = len(cache), len(cache) + len(tokens)
+        if last > shape.context:
+            raise ValueError(f"the context must be at most {shape.context} tokens, not {last}")
+        x = weights.tok_embedding[list(tokens)].astype(np.float64)
+        x = x + weights.pos_embedding[first:last]
+        for index, layer in enumerate(weights.layers):
+            y = self._norm(x, layer.ln1_gamma, layer.ln1_beta)
+            x = x + self._attention(y, layer, cache, index) @ layer.w_proj + layer.b_proj
+            y = self._norm(x, layer.ln2_gamma, layer.ln2_beta)
+            y = _gelu(y @ layer.w_ffn1 + layer.b_ffn1)
+            x = x + y @ layer.w_ffn2 + layer.b_ffn2
+        return np.asarray(self._norm(x, weights.lnf_gamma, weights.lnf_beta) @ weights.w_head)
+
+    def generate(self, prompt: Sequence[int], limit: int, stop: int | None = None) -> list[int]:
+        """Return the greedy answer: ``limit`` tokens, or fewer, the last of them ``stop``."""
+        cache = KVCache(self.weights)
+        logits = self.logits(prompt, cache)
+        answer = [int(logits[-1].argmax())]
+        while len(answer) < limit and answer[-1] != stop:
+            logits = self.logits(answer[-1:], cache)
+            answer.append(int(logits[-1].argmax()))
+        return answer
+
+    def bits_per_token(self, tokens: Sequence[int]) -> float:
+        """Return the cross entropy of a text, its first token given, in bits a token."""
+        logits = self.logits(tokens[:-1])
+        logits = logits - logits.max(axis=1, keepdims=True)
+        chosen = logits[np.arange(len(logits)), list(tokens[1:])]
+        return float(np.mean(np.log(np.exp(logits).sum(axis=1)) - chosen) / np.log(2))
+
+    def _norm(self, x: np.ndarray, gamma: np.ndarray, beta: np.ndarray) -> np.ndarray:
+        difference = x - x.mean(axis=1, keepdims=True)
+        variance = (difference**2).mean(axis=1, keepdims=True)
+        return np.asarray(difference / np.sqrt(variance + self.weights.epsilon) * gamma + beta)
+
+    def _attention(
+        self, y: np.ndarray, layer: LayerWeights, cache: KVCache, index: int
+    ) -> np.ndarray:
+        """Extend the cache; return the heads' results, ``[tokens, heads × d_head]``."""
+        shape, count = self.weights.shape, len(y)
+        parts = (y @ layer.w_qkv + layer.b_qkv).reshape(count, -1, shape.d_head)
+        q, k, v = np.split(parts, [shape.heads, shape.heads + shape.kv_heads], axis=1)
+        keys = cache.keys[index] = np.concatenate([cache.keys[index], k])
+        values = cache.values[index] = np.concatenate([cache.values[index], v])
+        keys = np.repeat(keys, shape.query_group, axis=1)
+        values = np.repeat(values, shape.query_group, axis=1)
+        scores = np.einsum("thd,shd->hts", q, keys) / np.sqrt(shape.d_head)
+        future = np.arange(len(keys)) > np.arange(len(keys) - count, len(keys))[:, None]
+        scores = np.where(future, -np.inf, scores)
+        scores = np.exp(scores - scores.max(axis=2, keepdims=True))
+        scores /= scores.sum(axis=2, keepdims=True)
+        return np.asarray(np.einsum("hts,shd->thd", scores, values).reshape(count, -1))
+
+
+def _gelu(x: np.ndarray) -> np.ndarray:
+    return np.asarray(0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))))

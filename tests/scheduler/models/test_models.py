@@ -1,0 +1,145 @@
+import numpy as np
+import pytest
+
+from scheduler.models.catalog import CATALOG
+from scheduler.models.float64 import Float64Transformer, KVCache
+from scheduler.models.shape import ModelShape
+from scheduler.models.weights import Weights, load_prompts, load_weights, parameter_shapes
+
+
+@pytest.fixture(scope="module")
+def model():
+    return Float64Transformer(load_weights())
+
+
+def test_shape_refuses_heads_that_no_kv_head_divides():
+    with pytest.raises(ValueError, match=r"^heads must be a multiple of kv_heads \(3\), not 4$"):
+        ModelShape(
+            layers=1,
+            d_model=64,
+            heads=4,
+            kv_heads=3,
+            d_head=16,
+            d_ffn=64,
+            vocabulary=256,
+            context=64,
+        )
+
+
+def test_shape_refuses_a_size_that_is_not_positive():
+    with pytest.raises(ValueError, match=r"^layers must be a positive integer, not 0$"):
+        ModelShape(
+            layers=0,
+            d_model=64,
+            heads=4,
+            kv_heads=4,
+            d_head=16,
+            d_ffn=64,
+            vocabulary=256,
+            context=64,
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "heads", "d_model", "billions"),
+    [
+        ("gpt3-7b", 32, 4096, 6.7),
+        ("gpt3-13b", 40, 5120, 13),
+        ("gpt3-30b", 56, 7168, 30),
+        ("gpt3-175b", 96, 12288, 175),
+    ],
+)
+def test_catalog_shapes_have_as_many_parameters_as_their_names_say(name, heads, d_model, billions):
+    shape = CATALOG[name].shape
+    assert (shape.heads, shape.d_model) == (heads, d_model)
+    blocks = shape.layers * (4 * d_model**2 + 2 * d_model * shape.d_ffn)
+    embeddings = (shape.vocabulary + shape.context) * d_model
+    assert (blocks + embeddings) / 1e9 == pytest.approx(billions, rel=0.03)
+
+
+def test_shipped_weights_have_the_shapes_of_the_catalog():
+    weights = load_weights()
+    assert weights.tok_embedding.shape == (256, 64)
+    assert weights.layers[1].w_qkv.shape == (64, 192)
+    assert weights.w_head.shape == (64, 256)
+    assert len(weights.layers) == 2
+
+
+def test_shipped_weights_are_finite_normal_bfloat16_values():
+    weights = load_weights()
+    arrays = [weights.tok_embedding, weights.pos_embedding, weights.w_head]
+    arrays += [getattr(layer, name) for layer in weights.layers for name in layer.__slots__]
+    for array in arrays:
+        assert array.dtype == np.float32
+        assert np.isfinite(array).all()
+        assert not (array.view(np.uint32) & 0xFFFF).any()
+        assert not ((array != 0) & (np.abs(array) < np.finfo(np.float32).tiny)).any()
+
+
+def test_weights_of_an_unknown_model_are_refused():
+    with pytest.raises(ValueError, match=r"^name must be a model with weights, .* not 'gpt3-7b'$"):
+        load_weights("gpt3-7b")
+
+
+def test_arrays_of_another_shape_are_refused():
+    shape = CATALOG["tiny-gpt"].shape
+    arrays = {name: np.zeros(size, np.float32) for name, size in parameter_shapes(shape).items()}
+    arrays["layer0.w_proj"] = np.zeros((64, 63), np.float32)
+    with pytest.raises(ValueError, match=r"^layer0.w_proj must have shape \(64, 64\), not"):
+        Weights.from_arrays(shape, arrays)
+
+
+def test_there_are_a_dozen_prompts_of_different_lengths():
+    prompts = load_prompts()
+    assert len(prompts) >= 12
+    assert len(set(map(len, prompts))) >= 8
+    assert all(0 < len(prompt) < 64 for prompt in prompts)
+
+
+def test_cached_logits_equal_those_of_the_whole_sequence(model):
+    tokens = b"The river runs"
+    cache = KVCache(model.weights)
+    stepped = [model.logits(tokens[i : i + 1], cache)[0] for i in range(len(tokens))]
+    np.testing.assert_allclose(stepped, model.logits(tokens), rtol=1e-9, atol=1e-9)
+
+
+def test_a_token_does_not_see_those_after_it(model):
+    np.testing.assert_allclose(model.logits(b"The owl")[:3], model.logits(b"The")[:3], atol=1e-12)
+
+
+def test_one_kv_head_a_group_equals_its_heads_repeated():
+    shared = ModelShape(
+        layers=1, d_model=8, heads=4, kv_heads=2, d_head=4, d_ffn=8, vocabulary=5, context=6
+    )
+    full = ModelShape(
+        layers=1, d_model=8, heads=4, kv_heads=4, d_head=4, d_ffn=8, vocabulary=5, context=6
+    )
+    rng = np.random.default_rng(7)
+    arrays = {n: rng.normal(size=s).astype(np.float32) for n, s in parameter_shapes(shared).items()}
+    repeated = dict(arrays)
+    for name in ("layer0.w_qkv", "layer0.b_qkv"):
+        q, k, v = np.split(arrays[name], [16, 24], axis=-1)
+        parts = [part.reshape(*part.shape[:-1], 2, 4) for part in (k, v)]
+        twice = [np.repeat(part, 2, axis=-2).reshape(*part.shape[:-2], 16) for part in parts]
+        repeated[name] = np.concatenate([q, *twice], axis=-1)
+    tokens = [1, 4, 0, 2]
+    np.testing.assert_allclose(
+        Float64Transformer(Weights.from_arrays(shared, arrays)).logits(tokens),
+        Float64Transformer(Weights.from_arrays(full, repeated)).logits(tokens),
+        rtol=1e-12,
+    )
+
+
+def test_a_context_longer_than_the_model_is_refused(model):
+    with pytest.raises(ValueError, match=r"^the context must be at most 128 tokens, not 129$"):
+        model.logits(b"a" * 129)
+
+
+def test_the_model_has_learned_to_write(model):
+    assert model.bits_per_token(b"Why do birds sing? Birds sing because the morning is theirs.") < 1
+
+
+def test_answers_are_sentences_of_known_words(model):
+    for prompt in load_prompts():
+        answer = bytes(model.generate(prompt, limit=100, stop=10))
+        assert answer.decode("utf-8").endswith((".\n", "!\n", "?\n")), (prompt, answer)
