@@ -1,0 +1,30 @@
+"""Instructions as the tile sees them: payload shapes made from the instruction set's table."""
+
+from amaranth.lib import data
+
+from hw.isa import INSTRUCTIONS, OPERANDS, Opcode, Queue, layout
+
+__all__ = ["SUB_UNITS", "instruction_layout", "legal_opcodes", "operand_layout"]
+
+#: Sub-units of a queue by operation; each completes its own instructions in order. Operations that
+#: do not stand here go to sub-unit 0.
+SUB_UNITS: dict[Queue, dict[Opcode, int]] = {
+    Queue.MATRIX: {Opcode.WEIGHTS: 0, Opcode.GEMM: 1, Opcode.DRAIN: 2},
+    Queue.PIM: {Opcode.VECTOR: 0, Opcode.GEMV: 1},
+}
+
+
+def instruction_layout(kind: Queue) -> data.StructLayout:
+    """Shape of a queue's instructions: the header, then the operands, lowest bits first."""
+    return data.StructLayout({item.name: item.bits for item in layout(kind)})
+
+
+def operand_layout(kind: Queue) -> data.StructLayout:
+    """Shape of what a unit takes of an instruction: operation and operands, without the tokens."""
+    fields = {item.name: item.bits for item in OPERANDS[kind]}
+    return data.StructLayout({"opcode": 4, **fields})
+
+
+def legal_opcodes(kind: Queue) -> list[Opcode]:
+    """Return the operations that a queue takes, END among them."""
+    return [line.opcode for line in INSTRUCTIONS if kind in line.queues]

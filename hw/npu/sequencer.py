@@ -1,0 +1,179 @@
+"""The sequencer: starts instructions in the order of their queues when their tokens are there."""
+
+from amaranth.hdl import *
+from amaranth.lib import data, enum, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.config import Config
+from hw.isa import Queue, bit_layout
+from hw.npu.instruction import operand_layout
+from hw.npu.instruction_queue import InstructionQueue, token_queues
+
+__all__ = ["Error", "Sequencer", "error_layout", "queue_kinds"]
+
+
+class Error(enum.Enum, shape=3):
+    """Why a device stops."""
+
+    NONE = 0
+    ILLEGAL = 1  #: the head of the queue is no instruction of it, or names a queue it cannot
+    OVERFLOW = 2  #: the queue sent a token to a counter that is full
+    DEADLOCK = 3  #: every queue waits for tokens, and nothing runs
+    ADDRESS = 4  #: an instruction of the queue addresses something outside of a memory
+
+
+def error_layout(config: Config) -> data.StructLayout:
+    """Shape of the error status: the cause, and the number of the queue (0 for a deadlock)."""
+    return data.StructLayout({"code": Error, "queue": range(token_queues(config))})
+
+
+def queue_kinds(config: Config) -> list[Queue]:
+    """Return the kind of every queue, in the order of their numbers."""
+    return [*(kind for kind in Queue if kind != Queue.PIM), *[Queue.PIM] * config.channels]
+
+
+def _running(config: Config, kind: Queue) -> int:
+    """Instructions of a queue that may run at once (chosen)."""
+    if kind in (Queue.LOAD, Queue.TAIL, Queue.STORE):
+        return 2 * config.descriptors
+    return {Queue.MATRIX: 8, Queue.PIM: 8}.get(kind, 4)
+
+
+class Sequencer(wiring.Component):
+    """Every instruction queue, and the tokens between them.
+
+    A token that an instruction sends when it retires in cycle t can be taken from cycle t + 1 on;
+    an instruction takes all its tokens in the cycle in which it starts. Counters have 8 bits. They
+    exist for every ordered pair of queues but those of PIM queues of two channels; a queue may send
+    tokens to itself. They are zero when a program starts: what a program leaves is dropped.
+
+    A program is done when END has retired in every queue; :attr:`done` rises then and falls in the
+    cycle after the first instruction of the next program was taken. At an error no instruction
+    starts any more, until a reset; of two errors in one cycle the lowest queue's is reported.
+
+    Members
+    -------
+    queue_{q} : ``In(stream.Signature(unsigned(width)))``
+        Instructions of queue ``q`` from the host.
+    o_{q} : ``Out(stream.Signature(operand_layout(kind)))``
+        Its instructions to the unit, in the cycle in which they start.
+    done_{q} : ``In(sub-units)``
+        Pulses of the unit: the oldest instruction of a sub-unit is complete.
+    bad_address : ``In(queues)``
+        Pulses of the units: an instruction of the queue addresses something outside of a memory.
+    start, retire : ``Out(queues)``
+        Pulses: an instruction of the queue starts, retires.
+    done : ``Out(1)``
+        The program is over.
+    error : ``Out(error_layout(config))``
+        The first error since reset.
+    """
+
+    def __init__(self, config: Config):
+        self._config = config
+        self._kinds = queue_kinds(config)
+        self._queues = [
+            InstructionQueue(config, kind, running=_running(config, kind)) for kind in self._kinds
+        ]
+        members = {}
+        for q, (kind, queue) in enumerate(zip(self._kinds, self._queues, strict=True)):
+            members[f"queue_{q}"] = In(stream.Signature(unsigned(bit_layout(kind)[1])))
+            members[f"o_{q}"] = Out(stream.Signature(operand_layout(kind)))
+            members[f"done_{q}"] = In(queue.sub_units)
+        count = len(self._kinds)
+        super().__init__(
+            {
+                **members,
+                "bad_address": In(count),
+                "start": Out(count),
+                "retire": Out(count),
+                "done": Out(1),
+                "error": Out(error_layout(config)),
+            }
+        )
+
+    def _has_counter(self, producer: int, consumer: int) -> bool:
+        return min(producer, consumer) < Queue.PIM or producer == consumer
+
+    def elaborate(self, platform):
+        m = Module()
+        numbers = range(len(self._kinds))
+        clear = Signal()
+        stopped = Signal()
+
+        for q, queue in enumerate(self._queues):
+            m.submodules[f"queue_{q}"] = queue
+            wiring.connect(m, wiring.flipped(getattr(self, f"queue_{q}")), queue.i)
+            wiring.connect(m, queue.o, wiring.flipped(getattr(self, f"o_{q}")))
+            m.d.comb += [
+                queue.done.eq(getattr(self, f"done_{q}")),
+                queue.clear.eq(clear),
+                self.start[q].eq(queue.start),
+                self.retire[q].eq(queue.retire),
+            ]
+
+        # Tokens: one counter for every pair of a producer and a consumer.
+        overflow = Signal(len(self._kinds))
+        lacking = Signal(len(self._kinds))
+        unnamed = Signal(len(self._kinds))
+        full = {producer: [] for producer in numbers}
+        for consumer in numbers:
+            queue = self._queues[consumer]
+            available = Signal(len(self._kinds), name=f"available_{consumer}")
+            for producer in numbers:
+                if not self._has_counter(producer, consumer):
+                    continue
+                tokens = Signal(8, name=f"tokens_{producer}_{consumer}")
+                sent = self._queues[producer].signal[consumer]
+                taken = queue.start & queue.wait[producer]
+                m.d.comb += available[producer].eq(tokens != 0)
+                m.d.sync += tokens.eq(Mux(clear, 0, tokens + sent - taken))
+                full[producer].append(sent & ~taken & tokens.all())
+            # The same set for both ways: a PIM queue neither waits for another nor signals it.
+            absent = sum(
+                1 << producer for producer in numbers if not self._has_counter(producer, consumer)
+            )
+            m.d.comb += [
+                lacking[consumer].eq((queue.wait & ~available).any()),
+                unnamed[consumer].eq(
+                    (queue.head & (queue.wait & absent).any()) | (queue.signal & absent).any()
+                ),
+                queue.granted.eq(
+                    queue.head & ~lacking[consumer] & ~queue.illegal & ~unnamed[consumer] & ~stopped
+                ),
+            ]
+        m.d.comb += [overflow[producer].eq(Cat(full[producer]).any()) for producer in numbers]
+
+        # The end of a program.
+        ended = Cat(queue.ended for queue in self._queues)
+        taken = Cat(queue.i.valid & queue.i.ready for queue in self._queues)
+        m.d.comb += clear.eq(ended.all())
+        with m.If(clear):
+            m.d.sync += self.done.eq(1)
+        with m.Elif(taken.any()):
+            m.d.sync += self.done.eq(0)
+
+        # Errors. All queues wait and nothing runs: no token can ever come.
+        waiting = Cat(
+            queue.idle & (queue.ended | (queue.head & lacking[q]))
+            for q, queue in enumerate(self._queues)
+        )
+        illegal = Cat(queue.illegal for queue in self._queues) | unnamed
+        causes = (
+            (Error.ILLEGAL, illegal),
+            (Error.OVERFLOW, overflow),
+            (Error.ADDRESS, self.bad_address),
+        )
+        with m.If(~stopped):
+            with m.If(waiting.all() & ~ended.all()):
+                m.d.sync += [stopped.eq(1), self.error.code.eq(Error.DEADLOCK)]
+            for q in reversed(numbers):
+                for code, flags in causes:
+                    with m.If(flags[q]):
+                        m.d.sync += [
+                            stopped.eq(1),
+                            self.error.code.eq(code),
+                            self.error.queue.eq(q),
+                        ]
+
+        return m
