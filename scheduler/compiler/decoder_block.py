@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hw.config import Config
-from hw.isa import Element, Format, Function, Norm, Opcode, Queue, lane_tile_address
+from hw.isa import Element, Format, Function, Norm, Opcode, Queue
 from hw.program import Block, Label
 from scheduler.compiler.attention import Decode
 from scheduler.compiler.builder import ProgramBuilder
@@ -15,9 +15,6 @@ from scheduler.compiler.gemm_tiling import MatrixQueue
 from scheduler.compiler.placement import Buffer, ModelPlacement, SpaceAllocator
 
 __all__ = ["DenseCompiler", "SubBatchBuffers"]
-
-#: Epsilon of the norms, as in GPT-2.
-NORM_EPSILON = 1e-5
 
 #: Columns of a GEMM's result that the epilogue takes at a time: fewer overlap better, more cost
 #: fewer instructions (chosen).
@@ -313,7 +310,7 @@ class DenseCompiler:
             o_stride=width * 2,
             o_format=Format.BF16,
             x=float_bits(1.0 / width),
-            y=float_bits(NORM_EPSILON),
+            y=float_bits(self.model.epsilon),
         )
 
     def _bias(

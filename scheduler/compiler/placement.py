@@ -9,6 +9,7 @@ from hw.arith import bf16
 from hw.config import Config
 from scheduler.compiler.builder import Region
 from scheduler.models.shape import ModelShape
+from scheduler.models.weights import Weights
 
 __all__ = [
     "Buffer",
@@ -168,6 +169,8 @@ class ModelPlacement:
 
     Attributes
     ----------
+    shape, epsilon
+        Its sizes, and the epsilon of its norms.
     matrices
         By name; those of a layer as ``name.layer``.
     vectors
@@ -181,6 +184,7 @@ class ModelPlacement:
     """
 
     shape: ModelShape
+    epsilon: float
     matrices: Mapping[str, MatrixPlacement]
     vectors: tuple[VectorsPlacement, ...]
     images: tuple[tuple[int, int, bytes], ...]
@@ -218,24 +222,31 @@ def _stripe(config: Config, image: bytes) -> list[bytes]:
     return [bursts[:, channel].tobytes() for channel in range(config.channels)]
 
 
-def place_model(
-    config: Config,
-    shape: ModelShape,
-    matrices: Mapping[str, np.ndarray],
-    vectors: list[dict[str, np.ndarray]],
-    io_bytes: int,
-) -> ModelPlacement:
+def _matrices(weights: Weights) -> dict[str, np.ndarray]:
+    """Return the weight matrices in the order in which an iteration uses them."""
+    names = ("w_qkv", "w_proj", "w_ffn1", "w_ffn2")
+    matrices = {
+        f"{name}.{index}": getattr(layer, name)
+        for index, layer in enumerate(weights.layers)
+        for name in names
+    }
+    return {**matrices, "w_head": weights.w_head}
+
+
+def _vectors(weights: Weights) -> list[dict[str, np.ndarray]]:
+    """Return biases and norm parameters: one dictionary a layer, and one for the end."""
+    names = ("ln1_gamma", "ln1_beta", "b_qkv", "b_proj")
+    names += ("ln2_gamma", "ln2_beta", "b_ffn1", "b_ffn2")
+    vectors = [{name: getattr(layer, name) for name in names} for layer in weights.layers]
+    return [*vectors, {"lnf_gamma": weights.lnf_gamma, "lnf_beta": weights.lnf_beta}]
+
+
+def place_model(config: Config, weights: Weights, io_bytes: int) -> ModelPlacement:
     """Lay out a model's weights from address 0 of every channel on.
 
-    Parameters
-    ----------
-    matrices
-        Weight matrices ``[depth, width]`` by name.
-    vectors
-        Biases and norm parameters: one dictionary a layer, and one for the end.
-    io_bytes
-        Bytes of every channel to keep for inputs and outputs.
+    ``io_bytes`` of every channel are kept for inputs and outputs.
     """
+    matrices, vectors = _matrices(weights), _vectors(weights)
     address = 0
     placed: dict[str, MatrixPlacement] = {}
     images: list[tuple[int, int, bytes]] = []
@@ -267,5 +278,11 @@ def place_model(
             f"rows must be above {first_kv_row} for the weights of the model, not {config.rows}"
         )
     return ModelPlacement(
-        shape, placed, tuple(placed_vectors), tuple(images), io_address, first_kv_row
+        shape=weights.shape,
+        epsilon=weights.epsilon,
+        matrices=placed,
+        vectors=tuple(placed_vectors),
+        images=tuple(images),
+        io_address=io_address,
+        first_kv_row=first_kv_row,
     )

@@ -1,0 +1,76 @@
+"""A small batch of the shipped model, to compile and to execute."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from hw.arith import bf16
+from hw.presets import TINY
+from scheduler.compiler.attention import Decode
+from scheduler.compiler.iteration_program import Schedule, SubBatch, compile_iteration, io_bytes
+from scheduler.compiler.placement import KvGeometry, place_model
+from scheduler.models.weights import load_weights
+from sim.reference import Reference
+
+
+@dataclass
+class Batch:
+    """Requests at positions of their own, with pages; executes programs on a reference."""
+
+    config: object
+    contexts: list[int]
+
+    def __post_init__(self):
+        config = self.config
+        self.weights = load_weights()
+        self.shape = self.weights.shape
+        io = io_bytes(config, self.shape.d_model, self.shape.vocabulary, len(self.contexts))
+        self.model = place_model(config, self.weights, io)
+        self.geometry = KvGeometry.of(config, self.shape)
+        next_row = [self.model.first_kv_row] * config.channels
+        self.pages = []
+        for request, context in enumerate(self.contexts):
+            channel = request % config.channels
+
+            def take(parts, pages, channel=channel):
+                layers = self.shape.layers
+                start = next_row[channel]
+                next_row[channel] += layers * parts * pages
+                return np.arange(start, next_row[channel]).reshape(layers, parts, pages)
+
+            geometry = self.geometry
+            keys = take(geometry.k_parts, -(-context // config.banks))
+            values = take(geometry.v_parts, -(-context // geometry.v_tokens))
+            self.pages.append((keys, values, take(1, geometry.tail_rows)[:, 0, 0]))
+
+    def reference(self):
+        reference = Reference(self.config)
+        for channel, address, content in self.model.images:
+            reference.write(channel, address, content)
+        return reference
+
+    def compile(self, tokens, positions, schedule):
+        """Compile a step of requests 0, 1, … with these tokens at these positions."""
+        requests = list(range(len(tokens)))
+        groups = [requests]
+        if schedule is Schedule.INTERLEAVED:
+            groups = [requests[0::2], requests[1::2]]
+        sub_batches = []
+        for group in groups:
+            decodes = tuple(
+                Decode(r, r % self.config.channels, row, positions[r], *self.pages[r])
+                for row, r in enumerate(group)
+            )
+            embedding = self.weights.tok_embedding[[tokens[r] for r in group]]
+            position = self.weights.pos_embedding[[positions[r] for r in group]]
+            sub_batches.append(SubBatch(decodes, bf16.to_bits(embedding), bf16.to_bits(position)))
+        return compile_iteration(self.config, self.model, sub_batches, schedule)
+
+
+@pytest.fixture
+def batch():
+    def make(contexts, config=TINY):
+        return Batch(config, contexts)
+
+    return make

@@ -1,0 +1,150 @@
+"""Programs compute what a transformer computes, in any order that their tokens allow."""
+
+from collections import defaultdict
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hw.isa import Queue
+from hw.presets import TINY
+from hw.program import Program, encode, queue_kind
+from scheduler.compiler.iteration_program import Schedule, logits_name
+from scheduler.compiler.legality import check_legal
+from scheduler.models.float64 import Float64Transformer, KVCache
+
+TEXTS = [b"What is a river? A river", b"The bird finds no worm, b", b"Rain falls on the ro"]
+
+
+def logits_of(outputs, request):
+    return np.frombuffer(outputs[logits_name(request)], "<f4")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [TINY, replace(TINY, array_rows=8, array_columns=8), replace(TINY, channels=4, bank_groups=2)],
+    ids=["tiny", "8 × 8 array", "4 channels × 8 banks"],
+)
+@pytest.mark.parametrize("schedule", list(Schedule))
+def test_program_computes_the_transformer(batch, config, schedule):
+    requests = batch([32] * len(TEXTS), config)
+    reference = requests.reference()
+    yardstick = Float64Transformer(requests.weights)
+    caches = [KVCache(requests.weights) for _ in TEXTS]
+    for position in range(19):
+        tokens = [text[position] for text in TEXTS]
+        program = requests.compile(tokens, [position] * len(TEXTS), schedule)
+        check_legal(program)
+        outputs = reference.run(program)
+        for request, token in enumerate(tokens):
+            expected = yardstick.logits([token], caches[request])[-1]
+            found = logits_of(outputs, request)
+            assert np.abs(found - expected).max() < 0.3
+            assert expected[found.argmax()] > expected.max() - 0.3
+
+
+def test_schedules_agree_bit_for_bit(batch):
+    seen = []
+    for schedule in Schedule:
+        requests = batch([32] * 4)
+        reference = requests.reference()
+        logits = []
+        for position in range(10):
+            tokens = [50 + position, 60 + position, 70 + position, 80 + position]
+            outputs = reference.run(requests.compile(tokens, [position] * 4, schedule))
+            logits += [outputs[logits_name(request)] for request in range(4)]
+        seen.append(logits)
+    assert seen[0] == seen[1] == seen[2]
+
+
+def run_in_random_order(reference, program: Program, rng) -> dict[str, bytes]:
+    """Execute a program in any order in which no queue overtakes itself or its tokens."""
+    tokens = defaultdict(int)
+    heads = [0] * len(program.streams)
+    order = [stream.copy() for stream in program.streams]
+
+    def queues(record, way):
+        named = [q for q in range(Queue.PIM) if int(record[way]) >> q & 1]
+        mask = int(record[f"{way}_channels"])
+        return named + [Queue.PIM + c for c in range(program.channels) if mask >> c & 1]
+
+    place = 0
+    open_queues = list(range(len(program.streams)))
+    while open_queues:
+        ready = []
+        for queue in open_queues:
+            record = program.streams[queue][heads[queue]]
+            if all(tokens[p, queue] for p in queues(record, "wait")):
+                ready.append(queue)
+        assert ready, "deadlock"
+        queue = ready[rng.integers(len(ready))]
+        for _ in range(int(rng.integers(1, 40))):  # stay with a queue for a while: extremes matter
+            record = program.streams[queue][heads[queue]]
+            if not all(tokens[p, queue] for p in queues(record, "wait")):
+                break
+            for producer in queues(record, "wait"):
+                tokens[producer, queue] -= 1
+            for consumer in queues(record, "signal"):
+                tokens[queue, consumer] += 1
+            order[queue]["order"][heads[queue]] = place
+            place += 1
+            heads[queue] += 1
+            if heads[queue] == len(program.streams[queue]):
+                open_queues.remove(queue)
+                break
+    assert not any(tokens.values())
+    return reference.run(replace(program, streams=order))
+
+
+@pytest.mark.parametrize("schedule", list(Schedule))
+def test_tokens_alone_order_the_queues(batch, schedule):
+    rng = np.random.default_rng(1)
+    requests = batch([32] * 4)
+    in_order, shuffled = requests.reference(), requests.reference()
+    for position in range(18):
+        tokens = rng.integers(0, 256, 4).tolist()
+        program = requests.compile(tokens, [position] * 4, schedule)
+        expected = in_order.run(program)
+        if position in (7, 8, 15, 17):
+            assert run_in_random_order(shuffled, program, rng) == expected
+        else:
+            shuffled.run(program)
+
+
+def test_a_missing_wait_is_found(batch):
+    requests = batch([32] * 4)
+    program = requests.compile([1, 2, 3, 4], [0] * 4, Schedule.HEADS)
+    stream = program.streams[Queue.EPILOGUE]
+    index = int(np.flatnonzero(stream["wait"])[3])
+    stream["wait"][index] &= stream["wait"][index] - 1
+    with pytest.raises(ValueError, match=r"^every token must be taken, but none takes that of .*$"):
+        check_legal(program)
+
+
+def test_a_missing_signal_is_found(batch):
+    requests = batch([32] * 4)
+    program = requests.compile([1, 2, 3, 4], [0] * 4, Schedule.HEADS)
+    stream = program.streams[Queue.MATRIX]
+    index = int(np.flatnonzero(stream["signal"])[-1])
+    stream["signal"][index] = 0
+    with pytest.raises(ValueError, match=r"^a token must be sent before it is taken .*$"):
+        check_legal(program)
+
+
+def test_programs_fit_their_encoding_and_survive_a_file(batch, tmp_path):
+    requests = batch([32] * 3)
+    program = requests.compile([1, 2, 3], [0, 0, 0], Schedule.INTERLEAVED)
+    program.save(tmp_path / "program.npz")
+    again = Program.load(tmp_path / "program.npz")
+    assert again.inputs == program.inputs
+    assert again.outputs == program.outputs
+    assert again.labels == program.labels
+    for queue, (one, other) in enumerate(zip(program.streams, again.streams, strict=True)):
+        assert (one == other).all()
+        assert len(encode(queue_kind(queue), other)) == len(one)
+
+
+def test_buffers_that_do_not_fit_are_named(batch):
+    requests = batch([32] * 4, replace(TINY, activation_bytes=4096))
+    with pytest.raises(ValueError, match=r"^activation_bytes must hold at least .*, not 4096$"):
+        requests.compile([1, 2, 3, 4], [0] * 4, Schedule.HEADS)
