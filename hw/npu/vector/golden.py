@@ -1,0 +1,290 @@
+"""Golden models of the vector unit's instructions: the order of their operations is the spec.
+
+Numbers are float32 arrays; a bfloat16 number is carried as the float32 of the same value. The last
+axis of an operand is a row; axes before it (rows, requests) are batched. Results are bit-exact.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from hw.arith import bf16
+from hw.arith.binary32 import add, flush, multiply, subtract, tree_sum
+from hw.arith.elementary import exp, reciprocal, rsqrt
+from hw.isa import Element, Format, Function
+
+__all__ = [
+    "GELU_C0",
+    "GELU_C1",
+    "argmax",
+    "elementwise",
+    "fold",
+    "function",
+    "gelu_tanh",
+    "norm_layer",
+    "row_sum",
+    "softmax",
+    "tail",
+    "transpose",
+    "transpose_offsets",
+]
+
+Floats = npt.NDArray[np.float32]
+
+#: 2 · √(2/π) and 2 · √(2/π) · 0.044715, from the tanh form of GELU (Hendrycks and Gimpel 2016).
+GELU_C0 = np.float32(2 * np.sqrt(2 / np.pi))
+GELU_C1 = np.float32(2 * np.sqrt(2 / np.pi) * 0.044715)
+
+_ZERO = np.float32(0)
+_MINUS_ZERO = np.float32(-0.0)
+_ONE = np.float32(1)
+
+
+def _rounded(x: Floats, o_format: Format) -> Floats:
+    """Return numbers as they are stored in a format."""
+    return bf16.round(x) if o_format == Format.BF16 else x
+
+
+def _padded(x: npt.ArrayLike, multiple: int) -> Floats:
+    """Append +0 to the last axis until its length is a multiple."""
+    x = np.asarray(x, np.float32)
+    missing = -x.shape[-1] % multiple
+    return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, missing)]) if missing else x
+
+
+def fold(x: npt.ArrayLike, partial_sums: int) -> Floats:
+    """Sum along the last axis as one lane does.
+
+    The row is padded with +0 to a multiple of ``partial_sums``. Element j is added to partial sum
+    j mod ``partial_sums``, in order; each starts at +0. A balanced tree folds them.
+
+    Parameters
+    ----------
+    x
+        binary32 numbers, ``[..., n]``.
+    partial_sums
+        Partial sums, a power of two.
+
+    Returns
+    -------
+    Sums, ``[...]``.
+
+    >>> fold([1.0, 2.0, 3.0, 4.0, 5.0], 4).item()
+    15.0
+    """
+    x = _padded(x, partial_sums)
+    steps = x.reshape(*x.shape[:-1], -1, partial_sums)
+    sums = np.zeros((*x.shape[:-1], partial_sums), np.float32)
+    for step in range(steps.shape[-2]):
+        sums = add(sums, steps[..., step, :])
+    return tree_sum(sums)
+
+
+def row_sum(x: npt.ArrayLike, lanes: int, partial_sums: int) -> Floats:
+    """Sum along the last axis as the unit does: within the lanes, then over them.
+
+    Element i goes to lane i mod ``lanes``; :func:`fold` says what a lane does; a balanced tree adds
+    the lanes' sums.
+
+    Parameters
+    ----------
+    x
+        binary32 numbers, ``[..., n]``.
+    lanes, partial_sums
+        Lanes of the unit and partial sums of a lane, powers of two.
+
+    Returns
+    -------
+    Sums, ``[...]``.
+
+    >>> row_sum([1.0, 2.0, 3.0, 4.0, 5.0], 2, 4).item()
+    15.0
+    """
+    x = _padded(x, lanes)
+    lane_elements = np.swapaxes(x.reshape(*x.shape[:-1], -1, lanes), -1, -2)
+    return tree_sum(fold(lane_elements, partial_sums))
+
+
+def elementwise(
+    operation: Element,
+    a: npt.ArrayLike,
+    b: npt.ArrayLike | None = None,
+    o_format: Format = Format.BINARY32,
+) -> Floats:
+    """ELEMENTWISE: a, a + b, a - b or a × b in binary32, rounded to the result's format.
+
+    A copy reads subnormal numbers as zero and makes NaNs canonical, as every operation does.
+
+    >>> elementwise(Element.SUBTRACT, [1.0, 2.0], [0.5, 0.25]).tolist()
+    [0.5, 1.75]
+    """
+    if operation == Element.COPY:
+        return _rounded(add(a, _MINUS_ZERO), o_format)
+    if b is None:
+        raise ValueError(f"b must be given for {operation.name}")
+    compute = {Element.ADD: add, Element.SUBTRACT: subtract, Element.MULTIPLY: multiply}[operation]
+    return _rounded(compute(a, b), o_format)
+
+
+def gelu_tanh(x: npt.ArrayLike) -> Floats:
+    """GELU in its tanh form, x / (1 + exp(-2u)) with u = √(2/π) · (x + 0.044715 · x³).
+
+    Within 1 bfloat16 ulp of the true value of that form wherever it is at least 2⁻¹²⁴; below, where
+    exp(-2u) overflows, the result is zero.
+
+    >>> bf16.round(gelu_tanh([0.0, 1.0, -3.0])).tolist()
+    [0.0, 0.83984375, -0.003631591796875]
+    """
+    p = add(multiply(multiply(x, x), GELU_C1), GELU_C0)
+    e = exp(np.negative(multiply(x, p)))
+    return multiply(x, reciprocal(add(e, _ONE)))
+
+
+def function(name: Function, a: npt.ArrayLike, o_format: Format = Format.BINARY32) -> Floats:
+    """Apply FUNCTION to each element, and round to the format of the result."""
+    compute = {
+        Function.EXP: exp,
+        Function.RECIPROCAL: reciprocal,
+        Function.RSQRT: rsqrt,
+        Function.GELU_TANH: gelu_tanh,
+    }[name]
+    return _rounded(compute(np.asarray(a, np.float32)), o_format)
+
+
+def norm_layer(
+    a: npt.ArrayLike,
+    gamma: npt.ArrayLike,
+    beta: npt.ArrayLike,
+    *,
+    inv_n: float,
+    epsilon: float,
+    lanes: int,
+    partial_sums: int,
+    o_format: Format = Format.BINARY32,
+) -> Floats:
+    """NORM LAYER: (a - mean) · rsqrt(variance + epsilon) · gamma + beta, row by row.
+
+    Parameters
+    ----------
+    a
+        Rows, ``[..., n]``; n is a multiple of ``lanes``.
+    gamma, beta
+        ``[n]``.
+    inv_n, epsilon
+        The instruction's binary32 constants x = 1/n and y.
+    lanes, partial_sums
+        As in :func:`row_sum`.
+    o_format
+        Format of the result.
+
+    Returns
+    -------
+    ``[..., n]``.
+    """
+    mean = multiply(row_sum(a, lanes, partial_sums), np.float32(inv_n))
+    d = subtract(a, mean[..., np.newaxis])
+    variance = multiply(row_sum(multiply(d, d), lanes, partial_sums), np.float32(inv_n))
+    r = rsqrt(add(variance, np.float32(epsilon)))
+    o = add(multiply(multiply(d, r[..., np.newaxis]), gamma), beta)
+    return _rounded(o, o_format)
+
+
+def softmax(a: npt.ArrayLike, scale: float, *, lanes: int, partial_sums: int) -> Floats:
+    """SOFTMAX: softmax(a · scale) of each row, rounded to bfloat16.
+
+    The largest element is subtracted first; NaNs are not larger than anything, and if nothing is
+    larger than -infinity, +0 is subtracted. A row whose sum is zero gives +0. Elements of
+    -infinity at the end of a row change nothing, so rows of several lengths can be batched.
+
+    Parameters
+    ----------
+    a
+        Rows, ``[..., n]``.
+    scale
+        The instruction's binary32 constant x.
+    lanes, partial_sums
+        As in :func:`row_sum`.
+
+    Returns
+    -------
+    ``[..., n]``, bfloat16 values.
+
+    >>> softmax([[0.0, 0.0], [-np.inf, -np.inf]], 1.0, lanes=2, partial_sums=4).tolist()
+    [[0.5, 0.5], [0.0, 0.0]]
+    """
+    s = multiply(a, np.float32(scale))
+    largest = np.fmax.reduce(s, axis=-1, keepdims=True, initial=-np.inf)
+    e = exp(subtract(s, np.where(largest == -np.inf, _ZERO, largest)))
+    total = row_sum(e, lanes, partial_sums)[..., np.newaxis]
+    return bf16.round(multiply(e, np.where(total == 0, _ZERO, reciprocal(total))))
+
+
+def tail(
+    a: npt.ArrayLike | None,
+    b: npt.ArrayLike,
+    c: npt.ArrayLike,
+    *,
+    partial_sums: int,
+    o_format: Format = Format.BINARY32,
+) -> Floats:
+    """TAIL: what the tokens of the tail add to the attention of some heads.
+
+    The product of token t goes to partial sum t mod ``partial_sums``, see :func:`fold`; then ``a``
+    is added.
+
+    Parameters
+    ----------
+    a
+        Sums over the other tokens, ``[..., heads, n]``; None for +0 (the instruction's function 0).
+    b
+        Weights, ``[..., heads, m]``, bfloat16 values.
+    c
+        Values, ``[..., m, heads * n]``, bfloat16 values.
+    partial_sums
+        Partial sums of a lane.
+    o_format
+        Format of the result.
+
+    Returns
+    -------
+    ``[..., heads, n]``.
+
+    >>> tail(None, [[1.0, 2.0]], [[1.0, 2.0], [3.0, 4.0]], partial_sums=4).tolist()
+    [[7.0, 10.0]]
+    """
+    b, c = np.asarray(b, np.float32), np.asarray(c, np.float32)
+    heads, m = b.shape[-2:]
+    values = np.moveaxis(c.reshape(*c.shape[:-2], m, heads, c.shape[-1] // heads), -3, -1)
+    sums = fold(multiply(values, b[..., np.newaxis, :]), partial_sums)
+    return _rounded(add(_ZERO if a is None else a, sums), o_format)
+
+
+def argmax(a: npt.ArrayLike) -> npt.NDArray[np.uint32]:
+    """ARGMAX: the index of the largest element of each row, the first of equals.
+
+    Subnormal numbers are zero, zeros of either sign are equal, and a NaN is less than anything; a
+    row of NaNs gives 0.
+
+    >>> argmax([[1.0, np.nan, 3.0, 3.0], [np.nan, -np.inf, -np.inf, np.nan]]).tolist()
+    [2, 1]
+    """
+    a = flush(a)
+    largest = np.fmax.reduce(a, axis=-1, keepdims=True)
+    return np.asarray(np.argmax(a == largest, axis=-1), np.uint32)
+
+
+def transpose(a: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """TRANSPOSE: row e of the result, ``[n, rows]``, is element e of each row of ``[rows, n]``.
+
+    Its bytes go to the offset that :func:`transpose_offsets` gives. Bits are moved unchanged.
+    """
+    return np.ascontiguousarray(np.swapaxes(a, -1, -2))
+
+
+def transpose_offsets(n: int, *, banks: int, o_stride: int, c_stride: int) -> npt.NDArray[np.int64]:
+    """TRANSPOSE: offsets from the instruction's ``o`` at which elements 0 to n - 1 start, in bytes.
+
+    >>> transpose_offsets(4, banks=2, o_stride=64, c_stride=16).tolist()
+    [0, 64, 16, 80]
+    """
+    e = np.arange(n)
+    return (e % banks) * o_stride + (e // banks) * c_stride
