@@ -1,0 +1,247 @@
+"""The interconnect: a lane of its own from the tile to every memory channel, and back."""
+
+from amaranth.hdl import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hw.config import Config
+from hw.memory.commands import pim_layout, request_layout
+
+__all__ = ["Link", "head_layout", "read_layout", "result_layout", "write_layout"]
+
+
+def head_layout(layout: data.StructLayout) -> data.StructLayout:
+    """Shape of a request or PIM operation without its data, which follow a cycle later."""
+    return data.StructLayout({name: f.shape for name, f in layout if name != "data"})
+
+
+def read_layout(config: Config, tag_bits: int) -> data.StructLayout:
+    """Shape of a read's answer."""
+    return data.StructLayout({"tag": tag_bits, "data": config.burst_bytes * 8})
+
+
+def write_layout(tag_bits: int) -> data.StructLayout:
+    """Shape of a write's answer: its WR has issued."""
+    return data.StructLayout({"tag": tag_bits})
+
+
+def result_layout(config: Config) -> data.StructLayout:
+    """Shape of a burst of PIM results."""
+    return data.StructLayout({"data": config.burst_bytes * 8})
+
+
+class _Forward(wiring.Component):
+    """One way to the controller: a buffer at its end, and credits for the buffer's entries.
+
+    What is sent in cycle t can be taken from cycle t + cycles + 2 on; an entry taken in cycle t can
+    be sent again from cycle t + cycles + 1 on. So nothing pushes back across the link but credits.
+
+    Members
+    -------
+    i : ``In(stream.Signature(head_layout(layout)))``
+        What is sent.
+    i_data : ``In(bits of the data)``
+        Its data, a cycle after it was sent.
+    o : ``Out(stream.Signature(layout))``
+        Both, in order.
+    """
+
+    def __init__(self, layout: data.StructLayout, cycles: int):
+        self._layout = layout
+        self._cycles = cycles
+        super().__init__(
+            {
+                "i": In(stream.Signature(head_layout(layout))),
+                "i_data": In(layout["data"].width),
+                "o": Out(stream.Signature(layout)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        # Enough for a transfer in nearly every cycle; a power of two, so that pointers just wrap.
+        entries = 1 << (2 * self._cycles - 1).bit_length()
+        head = head_layout(self._layout)
+        m.submodules.heads = heads = Memory(shape=head.size, depth=entries, init=[])
+        m.submodules.data = data_memory = Memory(
+            shape=self._layout["data"].width, depth=entries, init=[]
+        )
+
+        # The tile's end. An entry is written at once; only the news of it takes its time.
+        credits = Signal(range(entries + 1), init=entries)
+        sent = Signal()
+        sent_before = Signal()
+        first, first_before = Signal(range(entries)), Signal(range(entries))
+        write_head, write_data = heads.write_port(), data_memory.write_port()
+        m.d.comb += [
+            self.i.ready.eq(credits != 0),
+            sent.eq(self.i.valid & self.i.ready),
+            write_head.en.eq(sent),
+            write_head.addr.eq(first),
+            write_head.data.eq(self.i.payload),
+            write_data.en.eq(sent_before),
+            write_data.addr.eq(first_before),
+            write_data.data.eq(self.i_data),
+        ]
+        m.d.sync += [
+            first.eq(first + sent),
+            first_before.eq(first),
+            sent_before.eq(sent),
+        ]
+
+        # The wires.
+        news = Signal(self._cycles)
+        freed = Signal(self._cycles)
+        taken = Signal()
+        m.d.sync += [
+            news.eq(Cat(sent, news)),
+            freed.eq(Cat(taken, freed)),
+            credits.eq(credits - sent + freed[-1]),
+        ]
+
+        # The controller's end.
+        level = Signal(range(entries + 1))
+        last = Signal(range(entries))
+        fetch = Signal()
+        read_head, read_data = heads.read_port(), data_memory.read_port()
+        m.d.comb += [
+            taken.eq(self.o.valid & self.o.ready),
+            fetch.eq((level != 0) & (~self.o.valid | self.o.ready)),
+            read_head.en.eq(fetch),
+            read_head.addr.eq(last),
+            read_data.en.eq(fetch),
+            read_data.addr.eq(last),
+        ]
+        sent_head = data.View(head, read_head.data)
+        m.d.comb += [self.o.payload[name].eq(sent_head[name]) for name, _field in head]
+        m.d.comb += self.o.payload.data.eq(read_data.data)
+        m.d.sync += [
+            last.eq(last + fetch),
+            level.eq(level + news[-1] - fetch),
+            self.o.valid.eq(fetch | (self.o.valid & ~self.o.ready)),
+        ]
+
+        return m
+
+
+class Link(wiring.Component):
+    """What lies between the tile and one channel controller.
+
+    Towards the controller a request or operation takes :attr:`forward` cycles from the cycle in
+    which it is sent to the first in which it can be taken; requests and PIM operations have a
+    buffer each, of ``2 × link_cycles`` entries rounded up to a power of two, and the sender one
+    credit an entry. Answers take :attr:`back` cycles, always: the way back never stalls. So a
+    completion at a controller and a request that it triggers are at least ``2 × link_cycles + 3``
+    cycles apart.
+
+    Read answers and PIM results share the wires for data: they may not come in one cycle, which
+    the controller ensures (both arrive over the channel's one data bus).
+
+    Members
+    -------
+    i_requests : ``In(stream.Signature(head_layout(request_layout(config, tag_bits))))``
+        Ordinary requests of the tile.
+    i_pim : ``In(stream.Signature(head_layout(pim_layout(config))))``
+        PIM operations of the tile. Not in one cycle with a request that has data, if it has some.
+    i_data : ``In(burst)``
+        Data of what was sent in the cycle before.
+    o_reads, o_writes, o_results : always-ready streams
+        Answers to the tile.
+    o_pim_done : ``Out(1)``
+        Pulse to the tile: a PIM tile has ended.
+    o_requests : ``Out(stream.Signature(request_layout(config, tag_bits)))``
+        Ordinary requests to the controller.
+    o_pim : ``Out(stream.Signature(pim_layout(config)))``
+        PIM operations to the controller.
+    i_reads, i_writes, i_results : always-ready streams
+        Answers of the controller.
+    i_pim_done : ``In(1)``
+        Pulse of the controller.
+    """
+
+    def __init__(self, config: Config, tag_bits: int):
+        self._config = config
+        self._tag_bits = tag_bits
+        self.forward = config.link_cycles + 2  #: Cycles from the tile to the controller.
+        self.back = config.link_cycles + 1  #: Cycles from the controller to the tile.
+        requests, pim = request_layout(config, tag_bits), pim_layout(config)
+        reads = stream.Signature(read_layout(config, tag_bits), always_ready=True)
+        writes = stream.Signature(write_layout(tag_bits), always_ready=True)
+        results = stream.Signature(result_layout(config), always_ready=True)
+        super().__init__(
+            {
+                "i_requests": In(stream.Signature(head_layout(requests))),
+                "i_pim": In(stream.Signature(head_layout(pim))),
+                "i_data": In(config.burst_bytes * 8),
+                "o_reads": Out(reads),
+                "o_writes": Out(writes),
+                "o_results": Out(results),
+                "o_pim_done": Out(1),
+                "o_requests": Out(stream.Signature(requests)),
+                "o_pim": Out(stream.Signature(pim)),
+                "i_reads": In(reads),
+                "i_writes": In(writes),
+                "i_results": In(results),
+                "i_pim_done": In(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+
+        # To the controller.
+        for name, layout in (
+            ("requests", request_layout(self._config, self._tag_bits)),
+            ("pim", pim_layout(self._config)),
+        ):
+            m.submodules[name] = forward = _Forward(layout, self._config.link_cycles)
+            wiring.connect(m, wiring.flipped(getattr(self, f"i_{name}")), forward.i)
+            wiring.connect(m, forward.o, wiring.flipped(getattr(self, f"o_{name}")))
+            m.d.comb += forward.i_data.eq(self.i_data)
+
+        # Back: rings of as many entries as there are cycles, written only when something comes.
+        # An entry is read just before its place is written again.
+        cycles = self.back
+        place, next_place = Signal(range(cycles)), Signal(range(cycles))
+        m.d.comb += next_place.eq(Mux(place == cycles - 1, 0, place + 1))
+        m.d.sync += place.eq(next_place)
+
+        def delay(name, valid, payload):
+            m.submodules[name] = ring = Memory(shape=len(payload), depth=cycles, init=[])
+            coming = Signal(cycles - 1, name=f"{name}_coming")
+            arrives = Signal(name=f"{name}_arrives")
+            write, read = ring.write_port(), ring.read_port()
+            m.d.comb += [
+                write.en.eq(valid),
+                write.addr.eq(place),
+                write.data.eq(payload),
+                read.en.eq(coming[-1]),
+                read.addr.eq(next_place),
+            ]
+            m.d.sync += [coming.eq(Cat(valid, coming)), arrives.eq(coming[-1])]
+            return arrives, read.data
+
+        is_read = self.i_reads.valid
+        burst = Mux(is_read, self.i_reads.payload.data, self.i_results.payload.data)
+        arrives, returned = delay(
+            "returned",
+            is_read | self.i_results.valid,
+            Cat(burst, is_read, self.i_reads.payload.tag),
+        )
+        written, tag = delay("written", self.i_writes.valid, self.i_writes.payload.tag)
+        bits = self._config.burst_bytes * 8
+        ended = Signal(cycles)
+        m.d.sync += ended.eq(Cat(self.i_pim_done, ended))
+        m.d.comb += [
+            self.o_reads.valid.eq(arrives & returned[bits]),
+            self.o_reads.payload.data.eq(returned[:bits]),
+            self.o_reads.payload.tag.eq(returned[bits + 1 :]),
+            self.o_results.valid.eq(arrives & ~returned[bits]),
+            self.o_results.payload.data.eq(returned[:bits]),
+            self.o_writes.valid.eq(written),
+            self.o_writes.payload.tag.eq(tag),
+            self.o_pim_done.eq(ended[-1]),
+        ]
+
+        return m

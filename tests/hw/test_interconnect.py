@@ -1,0 +1,136 @@
+"""Tests of the interconnect: latencies, order, credits."""
+
+from dataclasses import replace
+
+import pytest
+
+from hw.interconnect import Link
+from hw.memory.commands import PimOperation, Request
+from hw.presets import TINY
+
+TAG_BITS = 8
+
+
+def link(cycles):
+    return Link(replace(TINY, link_cycles=cycles), TAG_BITS)
+
+
+@pytest.mark.parametrize("cycles", [1, 3, 16])
+def test_request_takes_forward_cycles_and_its_data_follow(simulate, cycles):
+    dut = link(cycles)
+
+    async def testbench(ctx):
+        ctx.set(dut.i_requests.payload.kind, Request.WRITE)
+        ctx.set(dut.i_requests.payload.tag, 0x5A)
+        ctx.set(dut.i_requests.valid, 1)
+        await ctx.tick()
+        ctx.set(dut.i_requests.valid, 0)
+        ctx.set(dut.i_data, 0x1234)
+        for cycle in range(1, dut.forward):
+            assert not ctx.get(dut.o_requests.valid), cycle
+            await ctx.tick()
+            ctx.set(dut.i_data, 0)
+        assert ctx.get(dut.o_requests.valid)
+        assert ctx.get(dut.o_requests.payload.kind) == Request.WRITE
+        assert ctx.get(dut.o_requests.payload.tag) == 0x5A
+        assert ctx.get(dut.o_requests.payload.data) == 0x1234
+
+    simulate(dut, testbench, deadline=100)
+
+
+@pytest.mark.parametrize("cycles", [1, 3, 16])
+def test_answers_take_back_cycles(simulate, cycles):
+    dut = link(cycles)
+    seen = []
+
+    async def watch(ctx):
+        cycle = 0
+        while True:
+            if ctx.get(dut.o_reads.valid):
+                payload = dut.o_reads.payload
+                seen.append((cycle, "read", ctx.get(payload.tag), ctx.get(payload.data)))
+            if ctx.get(dut.o_results.valid):
+                seen.append((cycle, "result", ctx.get(dut.o_results.payload.data)))
+            if ctx.get(dut.o_writes.valid):
+                seen.append((cycle, "write", ctx.get(dut.o_writes.payload.tag)))
+            if ctx.get(dut.o_pim_done):
+                seen.append((cycle, "done"))
+            await ctx.tick()
+            cycle += 1
+
+    async def testbench(ctx):
+        for cycle in range(6):
+            ctx.set(dut.i_reads.valid, cycle % 2 == 0)
+            ctx.set(dut.i_reads.payload.tag, cycle)
+            ctx.set(dut.i_reads.payload.data, 100 + cycle)
+            ctx.set(dut.i_results.valid, cycle % 2)
+            ctx.set(dut.i_results.payload.data, 200 + cycle)
+            ctx.set(dut.i_writes.valid, cycle in (1, 2))
+            ctx.set(dut.i_writes.payload.tag, 50 + cycle)
+            ctx.set(dut.i_pim_done, cycle == 3)
+            await ctx.tick()
+        for port in (dut.i_reads.valid, dut.i_results.valid, dut.i_writes.valid, dut.i_pim_done):
+            ctx.set(port, 0)
+        await ctx.tick().repeat(40)
+
+    simulate(dut, testbench, background=[watch], deadline=100)
+    expected = []
+    for cycle in range(6):
+        at = cycle + dut.back
+        if cycle % 2 == 0:
+            expected.append((at, "read", cycle, 100 + cycle))
+        else:
+            expected.append((at, "result", 200 + cycle))
+        if cycle in (1, 2):
+            expected.append((at, "write", 50 + cycle))
+        if cycle == 3:
+            expected.append((at, "done"))
+    assert seen == expected
+
+
+def test_credits_bound_what_is_sent_and_come_back(simulate):
+    dut = link(4)  # buffers of 8 entries
+    sent, received, sent_while_blocked = [], [], []
+
+    async def source(ctx):
+        ctx.set(dut.i_pim.valid, 1)
+        ctx.set(dut.i_pim.payload.operation, PimOperation.GWRITE)
+        for number in range(40):
+            ctx.set(dut.i_pim.payload.offset, number % 64)
+            await ctx.tick().until(dut.i_pim.ready)
+            sent.append(number % 64)
+            ctx.set(dut.i_data, 1000 + number)
+        ctx.set(dut.i_pim.valid, 0)
+
+    async def sink(ctx):
+        await ctx.tick().repeat(60)
+        sent_while_blocked.extend(sent)
+        ctx.set(dut.o_pim.ready, 1)
+        while len(received) < 40:
+            _clk, _rst, valid, offset, data = await ctx.tick().sample(
+                dut.o_pim.valid, dut.o_pim.payload.offset, dut.o_pim.payload.data
+            )
+            if valid:
+                received.append((offset, data))
+
+    simulate(dut, source, sink, deadline=1000)
+    assert sent_while_blocked == list(range(8))
+    assert received == [(n % 64, 1000 + n) for n in range(40)]
+
+
+def test_requests_flow_in_nearly_every_cycle(simulate):
+    dut = link(16)
+    received = []
+
+    async def source(ctx):
+        ctx.set(dut.i_requests.valid, 1)
+        await ctx.tick().repeat(240)
+
+    async def sink(ctx):
+        ctx.set(dut.o_requests.ready, 1)
+        while True:
+            _clk, _rst, valid = await ctx.tick().sample(dut.o_requests.valid)
+            received.append(valid)
+
+    simulate(dut, source, background=[sink], deadline=300)
+    assert sum(received[40:220]) >= 0.85 * 180
