@@ -143,3 +143,11 @@ def test_answers_are_sentences_of_known_words(model):
     for prompt in load_prompts():
         answer = bytes(model.generate(prompt, limit=100, stop=10))
         assert answer.decode("utf-8").endswith((".\n", "!\n", "?\n")), (prompt, answer)
+
+
+def test_every_choice_for_the_prompts_is_clear(model):
+    # so bfloat16 on the device cannot turn an answer of float64 into another
+    for prompt in load_prompts():
+        answer = model.generate(prompt, limit=100, stop=10)
+        logits = np.sort(model.logits([*prompt, *answer[:-1]])[len(prompt) - 1 :], axis=1)
+        assert (logits[:, -1] - logits[:, -2]).min() > 2, prompt
