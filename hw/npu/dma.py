@@ -1,0 +1,109 @@
+"""DMA: one lane a channel moves bursts between the channel and the memories of the tile."""
+
+from amaranth.hdl import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.config import Config
+from hw.interconnect import head_layout, read_layout, write_layout
+from hw.memory.commands import request_layout
+from hw.npu.dma_engine import DmaEngine, Engine, descriptor_layout, tag_layout
+
+__all__ = ["DmaLane"]
+
+
+class DmaLane(wiring.Component):
+    """The lane of one channel: three engines before one request port.
+
+    Tails go before stores, stores before weights. A STORE reads the lane buffer in the cycle in
+    which its request is sent, so that the data follow it a cycle later; an answer's data are
+    written in the cycle in which they come.
+
+    Members
+    -------
+    i_load, i_tail, i_store : ``In(stream.Signature(descriptor_layout()))``
+        Descriptors of each engine.
+    done : ``Out(3)``
+        Pulses, by engine: its oldest descriptor is complete.
+    bad_address : ``Out(3)``
+        By engine: it met an address outside of a memory.
+    o_requests : ``Out(stream.Signature(head_layout(request_layout(config, tag bits))))``
+        To the link.
+    i_reads, i_writes : always-ready streams
+        Answers from the link.
+    read : ``Out(StructLayout({"enable": 1, "place": …}))``
+        Read of the lane buffer, by bursts; the data go to the link without passing here.
+    ring, buffer : ``Out(StructLayout({"enable": 1, "place": …}))``
+        Write of what ``i_reads`` brings, by stripes of the ring or by bursts of the lane buffer.
+    """
+
+    def __init__(self, config: Config):
+        self._config = config
+        self._engines = [DmaEngine(config, engine) for engine in Engine]
+        tag = tag_layout(config)
+        access = data.StructLayout({"enable": 1, "place": tag["place"].shape})
+        descriptor = stream.Signature(descriptor_layout())
+        requests = head_layout(request_layout(config, tag.size))
+        super().__init__(
+            {
+                "i_load": In(descriptor),
+                "i_tail": In(descriptor),
+                "i_store": In(descriptor),
+                "done": Out(len(Engine)),
+                "bad_address": Out(len(Engine)),
+                "o_requests": Out(stream.Signature(requests)),
+                "i_reads": In(stream.Signature(read_layout(config, tag.size), always_ready=True)),
+                "i_writes": In(stream.Signature(write_layout(tag.size), always_ready=True)),
+                "read": Out(access),
+                "ring": Out(access),
+                "buffer": Out(access),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        load, tail, store = self._engines
+        m.submodules.load, m.submodules.tail, m.submodules.store = load, tail, store
+        wiring.connect(m, wiring.flipped(self.i_load), load.i)
+        wiring.connect(m, wiring.flipped(self.i_tail), tail.i)
+        wiring.connect(m, wiring.flipped(self.i_store), store.i)
+        m.d.comb += [
+            self.done.eq(Cat(engine.done for engine in self._engines)),
+            self.bad_address.eq(Cat(engine.bad_address for engine in self._engines)),
+        ]
+
+        # Requests, by fixed priority.
+        place = data.View(tag_layout(self._config), store.o.payload.tag).place
+        m.d.comb += [
+            self.o_requests.valid.eq(tail.o.valid | store.o.valid | load.o.valid),
+            tail.o.ready.eq(self.o_requests.ready),
+            store.o.ready.eq(self.o_requests.ready & ~tail.o.valid),
+            load.o.ready.eq(self.o_requests.ready & ~tail.o.valid & ~store.o.valid),
+            self.o_requests.payload.eq(
+                Mux(
+                    tail.o.valid,
+                    tail.o.payload,
+                    Mux(store.o.valid, store.o.payload, load.o.payload),
+                )
+            ),
+            self.read.enable.eq(store.o.valid & store.o.ready),
+            self.read.place.eq(place),
+        ]
+
+        # Answers.
+        read = data.View(tag_layout(self._config), self.i_reads.payload.tag)
+        written = data.View(tag_layout(self._config), self.i_writes.payload.tag)
+        m.d.comb += [
+            self.ring.enable.eq(self.i_reads.valid & (read.engine == Engine.LOAD)),
+            self.ring.place.eq(read.place),
+            self.buffer.enable.eq(self.i_reads.valid & (read.engine == Engine.TAIL)),
+            self.buffer.place.eq(read.place),
+            load.answered.valid.eq(self.ring.enable),
+            load.answered.number.eq(read.number),
+            tail.answered.valid.eq(self.buffer.enable),
+            tail.answered.number.eq(read.number),
+            store.answered.valid.eq(self.i_writes.valid),
+            store.answered.number.eq(written.number),
+        ]
+
+        return m

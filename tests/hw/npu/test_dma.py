@@ -1,0 +1,237 @@
+"""Tests of the DMA lane against a channel that answers late and out of order."""
+
+import numpy as np
+import pytest
+
+from hw.memory.commands import Request
+from hw.npu.dma import DmaLane
+from hw.npu.dma_engine import Engine, tag_layout
+from hw.presets import TINY
+
+BURST = TINY.burst_bytes
+
+
+def channel_address(config, bank, row, column):
+    return (row * config.banks + bank) * config.row_bytes + column * config.column_bytes
+
+
+class Channel:
+    """Answers requests after a random time; writes it notes, with what the lane buffer was read."""
+
+    def __init__(self, lane, rng, latency, ready=1.0):
+        self.lane, self.rng, self.latency, self.readiness = lane, rng, latency, ready
+        self.requests = []  # (engine, address, place)
+        self.stores = []  # (address, place read)
+        self.landed = {Engine.LOAD: {}, Engine.TAIL: {}}  # place: address
+        self.done = {engine: [] for engine in Engine}
+        self.cycle = 0
+        self.errors = 0
+
+    async def run(self, ctx):
+        lane = self.lane
+        layout = tag_layout(TINY)
+        pending = []  # (time, kind, tag, address)
+        while True:
+            ready = self.rng.random() < self.readiness
+            ctx.set(lane.o_requests.ready, ready)
+            answers = [
+                next((p for p in pending if p[0] <= self.cycle and p[1] == k), None)
+                for k in (Request.READ, Request.WRITE)
+            ]
+            for answer, port in zip(answers, (lane.i_reads, lane.i_writes), strict=True):
+                ctx.set(port.valid, answer is not None)
+                if answer is not None:
+                    pending.remove(answer)
+                    ctx.set(port.payload.tag, answer[2])
+            sampled = ctx.get(lane.o_requests.valid) and ready
+            if sampled:
+                payload = lane.o_requests.payload
+                tag = ctx.get(payload.tag)
+                fields = layout.from_bits(tag)
+                address = channel_address(
+                    TINY, ctx.get(payload.bank), ctx.get(payload.row), ctx.get(payload.column)
+                )
+                kind = ctx.get(payload.kind)
+                self.requests.append((self.cycle, Engine(fields.engine), address, fields.place))
+                low, high = self.latency
+                pending.append((self.cycle + int(self.rng.integers(low, high)), kind, tag, address))
+                self.rng.shuffle(pending)
+                pending.sort(key=lambda p: p[0])
+                assert ctx.get(lane.read.enable) == (kind == Request.WRITE)
+                if kind == Request.WRITE:
+                    self.stores.append((address, ctx.get(lane.read.place)))
+            if answers[0] is not None:
+                for engine, port in ((Engine.LOAD, lane.ring), (Engine.TAIL, lane.buffer)):
+                    if ctx.get(port.enable):
+                        self.landed[engine][ctx.get(port.place)] = answers[0][3]
+            done = ctx.get(lane.done)
+            for engine in Engine:
+                if done >> engine.value & 1:
+                    self.done[engine].append((self.cycle, len(self.landed.get(engine, ()))))
+            self.errors |= ctx.get(lane.bad_address)
+            await ctx.tick()
+            self.cycle += 1
+
+
+async def push(ctx, port, **fields):
+    for name, value in {"enable": 1, "place_stride": 0, "stride": 0, **fields}.items():
+        ctx.set(port.payload[name], value)
+    ctx.set(port.valid, 1)
+    await ctx.tick().until(port.ready)
+    ctx.set(port.valid, 0)
+
+
+def expected(address, bursts, rows, stride, place, place_stride, ring):
+    """Pairs of a burst's channel address and its place."""
+    result = []
+    for row in range(rows):
+        for burst in range(bursts):
+            where = (
+                place + row * bursts + burst
+                if ring
+                else (place + row * place_stride) // BURST + burst
+            )
+            result.append((address + row * stride + burst * BURST, where))
+    return result
+
+
+@pytest.mark.parametrize("latency", [(1, 2), (5, 60)])
+def test_transfers_of_all_engines_arrive_whole_and_in_order_of_completion(simulate, latency):
+    rng = np.random.default_rng(7)
+    dut = DmaLane(TINY)
+    channel = Channel(dut, rng, latency, ready=0.7)
+    transfers = {engine: [] for engine in Engine}
+    for engine in Engine:
+        base = engine.value * 0x20000
+        for index in range(9):
+            bursts, rows = (int(x) for x in rng.integers(1, 6, 2))
+            transfers[engine].append(
+                {
+                    "address": base + index * 0x2000,
+                    "bursts": bursts,
+                    "rows": rows,
+                    "stride": int(rng.integers(6, 20)) * BURST,
+                    "place": index * 32 if engine is Engine.LOAD else index * 64 * BURST,
+                    "place_stride": int(rng.integers(6, 12)) * BURST,
+                }
+            )
+    ports = {
+        Engine.LOAD: dut.i_load,
+        Engine.TAIL: dut.i_tail,
+        Engine.STORE: dut.i_store,
+    }
+
+    def host(engine):
+        async def testbench(ctx):
+            for transfer in transfers[engine]:
+                await push(ctx, ports[engine], **transfer)
+            while len(channel.done[engine]) < len(transfers[engine]):
+                await ctx.tick()
+
+        return testbench
+
+    simulate(dut, *(host(e) for e in Engine), background=[channel.run], deadline=5000)
+    assert not channel.errors
+    for engine in Engine:
+        want = [
+            pair
+            for transfer in transfers[engine]
+            for pair in expected(**transfer, ring=engine is Engine.LOAD)
+        ]
+        got = [(address, place) for _c, e, address, place in channel.requests if e is engine]
+        assert got == want, engine
+        if engine is Engine.STORE:
+            assert channel.stores == want
+            continue
+        assert channel.landed[engine] == {place: address for address, place in want}
+        sizes = np.cumsum([t["bursts"] * t["rows"] for t in transfers[engine]])
+        for (_cycle, landed), size in zip(channel.done[engine], sizes, strict=True):
+            assert landed >= size, (engine, channel.done)
+
+
+def test_done_follows_the_last_answer_by_a_cycle(simulate):
+    dut = DmaLane(TINY)
+    channel = Channel(dut, np.random.default_rng(1), (12, 13))
+
+    async def testbench(ctx):
+        await push(ctx, dut.i_tail, address=0, bursts=2, rows=1, place=0)
+        while not channel.done[Engine.TAIL]:
+            await ctx.tick()
+
+    simulate(dut, testbench, background=[channel.run], deadline=200)
+    assert channel.done[Engine.TAIL][0][0] == channel.requests[-1][0] + 12 + 1
+
+
+def test_empty_descriptor_completes_without_a_request_and_in_its_turn(simulate):
+    dut = DmaLane(TINY)
+    channel = Channel(dut, np.random.default_rng(1), (30, 31))
+
+    async def testbench(ctx):
+        await push(ctx, dut.i_tail, address=0, bursts=1, rows=1, place=0)
+        await push(ctx, dut.i_tail, address=64, bursts=4, rows=4, place=0, enable=0)
+        await push(ctx, dut.i_tail, address=128, bursts=1, rows=1, place=64)
+        while len(channel.done[Engine.TAIL]) < 3:
+            await ctx.tick()
+
+    simulate(dut, testbench, background=[channel.run], deadline=300)
+    assert [request[2] for request in channel.requests] == [0, 128]
+    first, second, third = (cycle for cycle, _landed in channel.done[Engine.TAIL])
+    assert second == first + 1
+    assert third >= second
+
+
+def test_tails_go_before_stores_and_stores_before_weights(simulate):
+    dut = DmaLane(TINY)
+    channel = Channel(dut, np.random.default_rng(1), (10, 11), ready=0.0)
+
+    async def testbench(ctx):
+        await push(ctx, dut.i_load, address=0, bursts=4, rows=1, place=0)
+        await push(ctx, dut.i_store, address=0x1000, bursts=4, rows=1, place=0)
+        await push(ctx, dut.i_tail, address=0x2000, bursts=4, rows=1, place=1024)
+        await ctx.tick().repeat(5)
+        channel.readiness = 1.1
+        while not channel.done[Engine.LOAD]:
+            await ctx.tick()
+
+    simulate(dut, testbench, background=[channel.run], deadline=300)
+    order = [engine for _cycle, engine, _address, _place in channel.requests]
+    assert order == [Engine.TAIL] * 4 + [Engine.STORE] * 4 + [Engine.LOAD] * 4
+
+
+def test_stream_of_weights_keeps_the_lane_busy(simulate):
+    dut = DmaLane(TINY)
+    channel = Channel(dut, np.random.default_rng(1), (60, 61))
+
+    async def testbench(ctx):
+        for index in range(24):
+            await push(ctx, dut.i_load, address=index * 128, bursts=8, rows=1, place=index * 8)
+        while len(channel.done[Engine.LOAD]) < 24:
+            await ctx.tick()
+
+    simulate(dut, testbench, background=[channel.run], deadline=1000)
+    cycles = [cycle for cycle, *_rest in channel.requests]
+    assert len(cycles) == 192
+    assert cycles[-1] - cycles[0] <= 192 / 0.95
+
+
+@pytest.mark.parametrize(
+    ("port", "fields"),
+    [
+        ("i_load", {"address": TINY.channel_bytes - BURST, "bursts": 2, "rows": 1, "place": 0}),
+        ("i_load", {"address": 8, "bursts": 1, "rows": 1, "place": 0}),
+        ("i_tail", {"address": 0, "bursts": 1, "rows": 1, "place": TINY.lane_buffer_bytes}),
+        ("i_store", {"address": 0, "bursts": 1, "rows": 2, "place": 0, "place_stride": 8}),
+    ],
+)
+def test_address_outside_of_a_memory_is_reported_and_not_sent(simulate, port, fields):
+    dut = DmaLane(TINY)
+    channel = Channel(dut, np.random.default_rng(1), (2, 3))
+
+    async def testbench(ctx):
+        await push(ctx, getattr(dut, port), **fields)
+        await ctx.tick().repeat(20)
+
+    simulate(dut, testbench, background=[channel.run], deadline=100)
+    engine = {"i_load": Engine.LOAD, "i_tail": Engine.TAIL, "i_store": Engine.STORE}[port]
+    assert channel.errors == 1 << engine.value
+    assert len(channel.requests) < fields["bursts"] * fields["rows"]
