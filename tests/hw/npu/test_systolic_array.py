@@ -4,7 +4,7 @@ import pytest
 from hw.arith import bf16
 from hw.arith.binary32 import add
 from hw.arith.dot import dot
-from hw.npu.systolic_array import gemm_golden
+from hw.npu.systolic_array import SystolicArray, gemm_golden
 
 
 def plain_gemm(activations, weights, start):
@@ -23,6 +23,16 @@ def random_numbers(rng, shape, exponents):
     """Return bfloat16 numbers whose exponents lie in a range, some of them zeros."""
     x = rng.standard_normal(shape) * 2.0 ** rng.integers(*exponents, shape)
     return bf16.round(np.where(rng.random(shape) < 0.1, 0 * x, x).astype(np.float32))
+
+
+def pack(numbers):
+    """Return the bits of bfloat16 numbers side by side, the first one lowest."""
+    return int.from_bytes(bf16.to_bits(numbers).tobytes(), "little")
+
+
+def unpack(bits, count):
+    """Return binary32 numbers that stand side by side."""
+    return np.frombuffer(bits.to_bytes(4 * count, "little"), np.float32)
 
 
 def assert_same_bits(got, wanted):
@@ -58,3 +68,54 @@ def test_golden_model_rejects_shapes_that_do_not_fit():
         gemm_golden(a, w)
     with pytest.raises(ValueError, match=r"^rows of a weight tile must be a power of two, not 3$"):
         gemm_golden(np.zeros((1, 2, 3), np.float32), np.zeros((1, 3, 3), np.float32))
+
+
+def test_array_needs_power_of_two_rows():
+    with pytest.raises(ValueError, match=r"^rows must be a power of two, not 24$"):
+        SystolicArray.latency_of(24)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "lengths"),
+    [(2, 2, [3, 1, 8, 2]), (4, 4, [3, 1, 8, 2]), (8, 4, [8, 9, 1]), (64, 1, [5, 2])],
+)
+def test_array_with_tiles_back_to_back_equals_golden_model(simulate, rows, columns, lengths):
+    rng = np.random.default_rng(rows)
+    dut = SystolicArray(rows, columns)
+    w = random_numbers(rng, (len(lengths), rows, columns), (-3, 3))
+    a = [random_numbers(rng, (length, rows), (-3, 3)) for length in lengths]
+    wanted = [gemm_golden(x[None], y[None]) for x, y in zip(a, w, strict=True)]
+
+    # Row 0 of the shadow is loaded with the swap, the last row just before the next one.
+    swaps = np.cumsum([rows] + [max(length, rows) for length in lengths])
+    loads = {
+        swap - rows + row: (i, row) for i, swap in enumerate(swaps[:-1]) for row in range(rows)
+    }
+    loads |= {swap + row: (i + 1, row) for i, swap in enumerate(swaps[:-2]) for row in range(rows)}
+    enters = {swap + m: (i, m) for i, swap in enumerate(swaps[:-1]) for m in range(lengths[i])}
+
+    async def drive(ctx):
+        for cycle in range(swaps[-1]):
+            tile, row = loads.get(cycle, (0, 0))
+            ctx.set(dut.load, -(cycle in loads))
+            ctx.set(dut.load_row, row)
+            ctx.set(dut.weights.as_value(), pack(w[tile, row]))
+            tile, row = enters.get(cycle, (0, -1))
+            ctx.set(dut.swap, row == 0)
+            ctx.set(dut.activations.as_value(), pack(a[tile][row]))
+            await ctx.tick()
+
+    async def check(ctx):
+        await ctx.tick().repeat(dut.latency)
+        for cycle in range(max(enters) + 1):
+            if cycle in enters:
+                tile, row = enters[cycle]
+                got = unpack(ctx.get(dut.o.as_value()), columns)
+                assert_same_bits(got, wanted[tile][row])
+            await ctx.tick()
+
+    simulate(dut, drive, check)
+
+
+def test_array_latency_is_one_tree_and_the_chain():
+    assert [SystolicArray.latency_of(rows) for rows in (4, 16, 32, 128)] == [8, 14, 17, 35]
