@@ -5,12 +5,23 @@ import numpy.typing as npt
 from amaranth.hdl import unsigned
 from amaranth.lib import data
 
-__all__ = ["NAN", "Binary32", "add", "canonical", "flush", "multiply", "subtract", "tree_sum"]
+__all__ = [
+    "NAN",
+    "NAN_BITS",
+    "Binary32",
+    "add",
+    "canonical",
+    "flush",
+    "multiply",
+    "subtract",
+    "tree_sum",
+]
 
 Floats = npt.NDArray[np.float32]
 
-#: The only NaN that any unit produces, 0x7FC00000.
-NAN = np.uint32(0x7FC00000).view(np.float32)
+#: The only NaN that any unit produces: its bits, and the number.
+NAN_BITS = 0x7FC00000
+NAN = np.uint32(NAN_BITS).view(np.float32)
 
 _LEAST_NORMAL = np.float32(2.0**-126)
 #: From here on a sum is the same whether or not subnormal terms are read as zero.

@@ -2,10 +2,11 @@
 
 import numpy as np
 import numpy.typing as npt
+from amaranth.hdl import *
 
-from hw.arith.binary32 import canonical, flush
+from hw.arith.binary32 import NAN_BITS, Binary32, canonical, flush
 
-__all__ = ["greater", "maximum"]
+__all__ = ["greater", "is_greater", "larger", "maximum"]
 
 
 def greater(a: npt.ArrayLike, b: npt.ArrayLike) -> npt.NDArray[np.bool_]:
@@ -28,3 +29,24 @@ def maximum(a: npt.ArrayLike, b: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """
     a, b = flush(a), flush(b)
     return canonical(np.where(greater(b, a), b, a))
+
+
+def is_greater(a, b):
+    """Return the value of :func:`greater` for two :class:`Binary32` views: a comparator deep."""
+    a_magnitude = Mux(a.exponent.any(), a.as_value()[:31], 0)
+    b_magnitude = Mux(b.exponent.any(), b.as_value()[:31], 0)
+    a_nan, b_nan = (x.exponent.all() & x.fraction.any() for x in (a, b))
+    ordered = Mux(
+        a.sign,
+        b.sign & (a_magnitude < b_magnitude),
+        Mux(b.sign, (a_magnitude | b_magnitude).any(), a_magnitude > b_magnitude),
+    )
+    return ~a_nan & (b_nan | ordered)
+
+
+def larger(a, b):
+    """Return the :class:`Binary32` view of :func:`maximum` for two such views."""
+    chosen = Mux(is_greater(b, a), b.as_value(), a.as_value())
+    fraction, exponent = chosen[:23], chosen[23:31]
+    number = Mux(exponent.any(), chosen, chosen[31] << 31)
+    return Binary32(Mux(exponent.all() & fraction.any(), NAN_BITS, number))
