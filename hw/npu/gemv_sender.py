@@ -1,0 +1,172 @@
+"""GEMV: tiles of PIM work become operations of the channel's controller."""
+
+from amaranth.hdl import *
+from amaranth.lib import data, enum, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hw.config import Config
+from hw.interconnect import head_layout
+from hw.isa import Queue
+from hw.memory.commands import PimOperation, pim_layout
+from hw.npu.instruction import operand_layout
+
+__all__ = ["GemvSender", "list_layout"]
+
+
+def list_layout(config: Config) -> data.StructLayout:
+    """Shape of a write of a channel's row list."""
+    return data.StructLayout(
+        {"enable": 1, "index": range(config.row_list_entries), "row": range(config.rows)}
+    )
+
+
+class _State(enum.Enum, shape=3):
+    """What is sent next."""
+
+    IDLE = 0
+    HEADER = 1
+    ACTIVATION = 2
+    GEMV = 3
+    PRECHARGE = 4
+
+
+class GemvSender(wiring.Component):
+    """Sends a HEADER, then for each tile an ACTIVATION a bank group, its GEMVs, and a PRECHARGE.
+
+    One operation goes out a cycle, the first one in the cycle after the instruction was taken; the
+    next instruction is taken at the earliest in the cycle after the last one.
+
+    Rows of tiles come from the row list, which the host writes; it must not write entries that an
+    instruction uses.
+
+    Members
+    -------
+    i : ``In(stream.Signature(operand_layout(Queue.PIM)))``
+        GEMV instructions.
+    o : ``Out(stream.Signature(head_layout(pim_layout(config))))``
+        Operations; the fields that one does not have are undefined.
+    list_write : ``In(list_layout(config))``
+        Write of the row list.
+    bad_address : ``Out(1)``
+        The operation is outside of the row list, the row, the vector buffer or the slots, or the
+        instruction has no tiles or PIM_GEMV commands; it is not sent.
+    """
+
+    def __init__(self, config: Config):
+        self._config = config
+        super().__init__(
+            {
+                "i": In(stream.Signature(operand_layout(Queue.PIM))),
+                "o": Out(stream.Signature(head_layout(pim_layout(config)))),
+                "list_write": In(list_layout(config)),
+                "bad_address": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+
+        # The instruction, and where it is; carries out of the fields' widths are kept.
+        state = Signal(_State)
+        operands = Signal(operand_layout(Queue.PIM))
+        tiles_left, gemvs_left = Signal(16), Signal(6)
+        group = Signal(range(config.groups))
+        column, slot = Signal(9), Signal(7)
+        offset, tile_offset = Signal(13), Signal(13)
+        entry = Signal(17)
+        last_group, last_gemv, last_tile = Signal(), Signal(), Signal()
+        sent = Signal()
+        m.d.comb += [
+            last_group.eq(group == config.groups - 1),
+            last_gemv.eq(gemvs_left == 1),
+            last_tile.eq(tiles_left == 1),
+            self.i.ready.eq(state == _State.IDLE),
+            self.o.valid.eq((state != _State.IDLE) & ~self.bad_address),
+            sent.eq(self.o.valid & self.o.ready),
+        ]
+        m.submodules.row_list = row_list = Memory(
+            shape=range(config.rows), depth=config.row_list_entries, init=[]
+        )
+        list_read, list_write = row_list.read_port(), row_list.write_port()
+        m.d.comb += [
+            list_write.en.eq(self.list_write.enable),
+            list_write.addr.eq(self.list_write.index),
+            list_write.data.eq(self.list_write.row),
+            list_read.addr.eq(entry),
+        ]
+
+        # The operation.
+        m.d.comb += [
+            self.o.payload.group.eq(group),
+            self.o.payload.row.eq(list_read.data),
+            self.o.payload.column.eq(column),
+            self.o.payload.offset.eq(offset),
+            self.o.payload.slot.eq(slot),
+            self.o.payload.read.eq((operands.read == 1) | ((operands.read == 2) & last_tile)),
+        ]
+        for name in ("column_step", "half", "offset_step", "slots", "k", "tiles", "length"):
+            m.d.comb += self.o.payload[name].eq(operands[name])
+
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [
+                state.eq(_State.HEADER),
+                operands.eq(self.i.payload),
+                tiles_left.eq(self.i.payload.tiles),
+                entry.eq(self.i.payload.list),
+                tile_offset.eq(self.i.payload.offset),
+                group.eq(0),
+            ]
+        with m.Switch(state):
+            with m.Case(_State.HEADER):
+                m.d.comb += [
+                    self.o.payload.operation.eq(PimOperation.HEADER),
+                    self.bad_address.eq((operands.tiles == 0) | (operands.gemvs == 0)),
+                ]
+                with m.If(sent):
+                    m.d.sync += state.eq(_State.ACTIVATION)
+            with m.Case(_State.ACTIVATION):
+                m.d.comb += [
+                    self.o.payload.operation.eq(PimOperation.ACTIVATION),
+                    self.bad_address.eq(entry >= config.row_list_entries),
+                ]
+                with m.If(sent):
+                    m.d.sync += [
+                        group.eq(Mux(last_group, 0, group + 1)),
+                        entry.eq(entry + last_group),
+                        state.eq(Mux(last_group, _State.GEMV, _State.ACTIVATION)),
+                        gemvs_left.eq(operands.gemvs),
+                        column.eq(operands.column),
+                        slot.eq(operands.slot),
+                        offset.eq(tile_offset),
+                    ]
+            with m.Case(_State.GEMV):
+                m.d.comb += [
+                    self.o.payload.operation.eq(PimOperation.GEMV),
+                    self.bad_address.eq(
+                        (column >= config.columns)
+                        | (offset >= config.vector_columns)
+                        | (slot + operands.slots > config.slots)
+                        | (operands.slots == 0)
+                        | (operands.k == 0)
+                    ),
+                ]
+                with m.If(sent):
+                    m.d.sync += [
+                        gemvs_left.eq(gemvs_left - 1),
+                        column.eq(column + operands.column_gemv),
+                        slot.eq(slot + operands.slot_gemv),
+                        offset.eq(offset + operands.offset_gemv),
+                        state.eq(Mux(last_gemv, _State.PRECHARGE, _State.GEMV)),
+                    ]
+            with m.Case(_State.PRECHARGE):
+                m.d.comb += self.o.payload.operation.eq(PimOperation.PRECHARGE)
+                with m.If(sent):
+                    m.d.sync += [
+                        tiles_left.eq(tiles_left - 1),
+                        tile_offset.eq(tile_offset + operands.offset_tile),
+                        state.eq(Mux(last_tile, _State.IDLE, _State.ACTIVATION)),
+                    ]
+
+        return m
