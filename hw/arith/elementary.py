@@ -3,29 +3,33 @@
 The argument is brought into an interval on which the result's significand v, in [1, 2], is a smooth
 function of a 23-bit fraction f: 2^f for the exponential, 2 / (1 + f) for the reciprocal, and
 2 / √(1 + f) or 2 / √(2 + 2f) for the reciprocal square root of an even or odd power of two. The
-upper five bits of f choose a quadratic, the other 18 are its variable t. Everything is in fixed
-point, so that the golden model and the unit agree bit for bit.
+upper bits of f choose a quadratic (:mod:`hw.arith.quadratic`), the others are its variable t.
+Everything is in fixed point, so that the golden model and the unit agree bit for bit.
 
-Relative errors over all arguments with a normal result: at most 2⁻¹⁹, as the tests
-measure.
+Relative errors over all arguments with a normal result: at most 2⁻¹⁹, as the tests measure.
 """
 
-from collections.abc import Callable
-from decimal import Decimal, localcontext
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 from amaranth.hdl import *
-from amaranth.lib import enum
+from amaranth.lib import data, enum, wiring
+from amaranth.lib.wiring import In, Out
 
-__all__ = ["Function", "exp", "reciprocal", "rsqrt"]
+from hw.arith.binary32 import NAN_BITS, Binary32
+from hw.arith.quadratic import (
+    C0_FRACTION,
+    C1_FRACTION,
+    C2_FRACTION,
+    T_BITS,
+    T_DROPPED,
+    TABLE,
+    evaluate,
+)
 
-_INDEX_BITS = 5
-_T_BITS = 23 - _INDEX_BITS
-_T_DROPPED = 3  # bits of t that the quadratic term does without
-_C0_FRACTION = 26
-_C1_FRACTION = 20
-_C2_FRACTION = 14
+__all__ = ["Elementary", "Function", "exp", "reciprocal", "rsqrt"]
+
 _LOG2_E = 0x17154765  # 28 fraction bits; off by less than 2⁻³⁰, relatively 2⁻³¹
 
 
@@ -35,51 +39,6 @@ class Function(enum.Enum, shape=2):
     EXP = 0
     RECIPROCAL = 1
     RSQRT = 2
-
-
-#: The functions that the tables approximate, of f in [0, 1].
-_SIGNIFICANDS: tuple[Callable[[Decimal], Decimal], ...] = (
-    lambda f: (f * Decimal(2).ln()).exp(),
-    lambda f: 2 / (1 + f),
-    lambda f: 2 / (1 + f).sqrt(),
-    lambda f: 2 / (2 + 2 * f).sqrt(),
-)
-
-
-def _entry(table: int, index: int) -> tuple[int, int, int]:
-    """Return the coefficients of one quadratic, in units of their last bits.
-
-    It is exact at t = 0, so that exact powers stay exact, and at two more nodes, which make the
-    error alternate evenly: the roots of the cubic Chebyshev polynomial, the first shifted to 0.
-    """
-    with localcontext(prec=40):
-        width = Decimal(1) / 2**_INDEX_BITS
-        root = Decimal(3).sqrt()
-        nodes = [Decimal(0), width * root / (2 + root), 2 * width * root / (2 + root)]
-        y0, y1, y2 = (_SIGNIFICANDS[table](index * width + node) for node in nodes)
-        slope1 = (y1 - y0) / nodes[1]
-        slope2 = (y2 - y0) / nodes[2]
-        c2 = (slope2 - slope1) / (nodes[2] - nodes[1])
-        c1 = slope1 - c2 * nodes[1]
-        scaled = (y0 * 2**_C0_FRACTION, c1 * 2**_C1_FRACTION, c2 * 2**_C2_FRACTION)
-        c0, c1, c2 = (int(value.to_integral_value()) for value in scaled)
-        return c0, c1, c2
-
-
-#: Coefficients (c0, c1, c2), one row an interval: the four tables one after the other.
-_TABLE = [_entry(table, index) for table in range(4) for index in range(1 << _INDEX_BITS)]
-_C0, _C1, _C2 = np.array(_TABLE, np.int64).T
-
-
-def _evaluate(table: npt.ArrayLike, f: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return v in [2²³, 2²⁴], for the fraction f in [0, 2²³)."""
-    row = (np.asarray(table) << _INDEX_BITS) | (f >> _T_BITS)
-    t = f & ((1 << _T_BITS) - 1)
-    product = _C2[row] * (t >> _T_DROPPED)
-    slope = _C1[row] + (product >> (_C2_FRACTION + 23 - _T_DROPPED - _C1_FRACTION))
-    v = _C0[row] + ((slope * t) >> (_C1_FRACTION + 23 - _C0_FRACTION))
-    half = 1 << (_C0_FRACTION - 24)
-    return np.asarray((v + half) >> (_C0_FRACTION - 23))
 
 
 def _fields(x: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], ...]:
@@ -113,10 +72,10 @@ def exp(x: npt.ArrayLike) -> npt.NDArray[np.float32]:
     product = (significand * _LOG2_E) >> 22
     y = product >> np.clip(133 - exponent, 0, 31)
     y = np.where(sign, -y, y)
-    v = _evaluate(Function.EXP.value, y & 0x7FFFFF)
+    v = evaluate(Function.EXP.value, y & 0x7FFFFF)
     bits = _pack(0, (y >> 23) + 127, v)
     bits = np.where(exponent >= 134, np.where(sign, 0, 0xFF << 23), bits)
-    return _floats(np.where((exponent == 0xFF) & (fraction != 0), 0x7FC00000, bits))
+    return _floats(np.where((exponent == 0xFF) & (fraction != 0), NAN_BITS, bits))
 
 
 def reciprocal(x: npt.ArrayLike) -> npt.NDArray[np.float32]:
@@ -126,9 +85,9 @@ def reciprocal(x: npt.ArrayLike) -> npt.NDArray[np.float32]:
     [0.25, -inf, 0.0]
     """
     sign, exponent, fraction = _fields(x)
-    bits = _pack(sign, 253 - exponent, _evaluate(Function.RECIPROCAL.value, fraction))
+    bits = _pack(sign, 253 - exponent, evaluate(Function.RECIPROCAL.value, fraction))
     bits = np.where(exponent == 0, sign << 31 | 0xFF << 23, bits)
-    return _floats(np.where((exponent == 0xFF) & (fraction != 0), 0x7FC00000, bits))
+    return _floats(np.where((exponent == 0xFF) & (fraction != 0), NAN_BITS, bits))
 
 
 def rsqrt(x: npt.ArrayLike) -> npt.NDArray[np.float32]:
@@ -139,8 +98,174 @@ def rsqrt(x: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """
     sign, exponent, fraction = _fields(x)
     table = np.where(exponent & 1, 2, 3)  # the bias is odd: an odd exponent is an even power
-    bits = _pack(0, 190 - ((exponent + 1) >> 1), _evaluate(table, fraction))
+    bits = _pack(0, 190 - ((exponent + 1) >> 1), evaluate(table, fraction))
     bits = np.where(exponent == 0xFF, 0, bits)
     bits = np.where(exponent == 0, sign << 31 | 0xFF << 23, bits)
     invalid = ((exponent == 0xFF) & (fraction != 0)) | ((sign == 1) & (exponent != 0))
-    return _floats(np.where(invalid, 0x7FC00000, bits))
+    return _floats(np.where(invalid, NAN_BITS, bits))
+
+
+class _Special(enum.Enum, shape=2):
+    """What replaces a result that no quadratic gives."""
+
+    NONE = 0
+    ZERO = 1
+    INFINITY = 2
+    NAN = 3
+
+
+class _Rest(data.Struct):
+    """What a result consists of beside its significand; the exponent is biased."""
+
+    sign: unsigned(1)
+    exponent: signed(10)
+    special: _Special
+
+
+class Elementary(wiring.Component):
+    """Exponential, reciprocal or reciprocal square root of a binary32 number.
+
+    The golden models are :func:`exp`, :func:`reciprocal` and :func:`rsqrt`. Subnormal arguments
+    are read as zero; a result below 2⁻¹²⁶ is zero; every NaN is 0x7FC00000.
+
+    A result leaves :attr:`latency` cycles after its argument enters, and an argument, of any
+    function, may enter every cycle. The unit runs freely: there is no valid and no backpressure.
+
+    Members
+    -------
+    a : ``In(Binary32)``
+        Argument.
+    function : ``In(Function)``
+        What to compute of it.
+    o : ``Out(Binary32)``
+        Result.
+    """
+
+    latency = 8  #: Cycles from argument to result.
+
+    a: In(Binary32)
+    function: In(Function)
+    o: Out(Binary32)
+
+    def elaborate(self, platform):
+        m = Module()
+        rest = [Signal(_Rest, name=f"rest_{stage}") for stage in range(1, self.latency)]
+        m.d.sync += [new.eq(old) for old, new in pairwise(rest)]
+
+        # Stage 1: sort out special cases, and multiply by either half of log2(e).
+        a = self.a
+        is_zero, is_top = ~a.exponent.any(), a.exponent.all()
+        is_exp, is_rsqrt = self.function == Function.EXP, self.function == Function.RSQRT
+        significand = Mux(is_zero, 0, Cat(a.fraction, 1))
+        low, high = Signal(24 + 14), Signal(24 + 15)
+        is_exp_1, is_exp_2 = Signal(), Signal()
+        negative_1, negative_2 = Signal(), Signal()
+        shift_1, shift_2 = Signal(5), Signal(5)
+        table_1, table_2, table = Signal(2), Signal(2), Signal(2)
+        fraction_1, fraction_2, fraction = Signal(23), Signal(23), Signal(23)
+        m.d.sync += [
+            low.eq(significand * (_LOG2_E & 0x3FFF)),
+            high.eq(significand * (_LOG2_E >> 14)),
+            is_exp_1.eq(is_exp),
+            negative_1.eq(a.sign),
+            shift_1.eq(Mux(a.exponent < 133 - 31, 31, 133 - a.exponent)),
+            table_1.eq(Mux(is_rsqrt, Cat(~a.exponent[0], 1), ~is_exp)),
+            fraction_1.eq(a.fraction),
+            rest[0].sign.eq(a.sign & ~is_exp),
+            rest[0].special.eq(_Special.NONE),
+        ]
+        with m.Switch(self.function):
+            with m.Case(Function.EXP):
+                m.d.sync += rest[0].exponent.eq(127)
+            with m.Case(Function.RSQRT):
+                m.d.sync += rest[0].exponent.eq(190 - (a.exponent + 1)[1:])
+            with m.Default():
+                m.d.sync += rest[0].exponent.eq(253 - a.exponent)
+        with m.If(is_top & a.fraction.any()):
+            m.d.sync += rest[0].special.eq(_Special.NAN)
+        with m.Elif(is_exp):
+            with m.If(a.exponent >= 134):
+                m.d.sync += rest[0].special.eq(Mux(a.sign, _Special.ZERO, _Special.INFINITY))
+        with m.Elif(is_zero):
+            m.d.sync += rest[0].special.eq(_Special.INFINITY)
+        with m.Elif(is_rsqrt & a.sign):
+            m.d.sync += rest[0].special.eq(_Special.NAN)
+        with m.Elif(is_top):
+            m.d.sync += rest[0].special.eq(_Special.ZERO)
+
+        # Stage 2: add the halves; 28 + 23 fraction bits become 29.
+        product = Signal(31)
+        m.d.sync += [
+            product.eq((low[14:] + high)[8:]),
+            is_exp_2.eq(is_exp_1),
+            negative_2.eq(negative_1),
+            shift_2.eq(shift_1),
+            table_2.eq(table_1),
+            fraction_2.eq(fraction_1),
+        ]
+
+        # Stage 3: bring the exponential's argument to 23 fraction bits; its integer part is an
+        # exponent.
+        magnitude = Signal(31)
+        y = Signal(signed(32))
+        m.d.comb += [
+            magnitude.eq(product >> shift_2),
+            y.eq(Mux(negative_2, -magnitude, magnitude)),
+        ]
+        m.d.sync += [fraction.eq(fraction_2), table.eq(table_2)]
+        with m.If(is_exp_2):
+            m.d.sync += [
+                fraction.eq(y[:23]),
+                rest[2].exponent.eq(rest[1].exponent + y[23:].as_signed()),
+            ]
+
+        # Stage 4: look up the quadratic.
+        t_4, t_5 = Signal(T_BITS), Signal(T_BITS)
+        c0_4, c0_5, c0_6 = Signal(28), Signal(28), Signal(28)
+        c1 = Signal(signed(22))
+        c2 = Signal(15)
+        m.d.sync += t_4.eq(fraction)
+        with m.Switch(Cat(fraction[T_BITS:], table)):
+            for row, coefficients in enumerate(TABLE):
+                with m.Case(row):
+                    m.d.sync += [x.eq(y) for x, y in zip((c0_4, c1, c2), coefficients, strict=True)]
+
+        # Stage 5: c1 + c2·t.
+        slope = Signal(signed(22))
+        linear = (c2 * t_4[T_DROPPED:]) >> (C2_FRACTION + 23 - T_DROPPED - C1_FRACTION)
+        m.d.sync += [slope.eq(c1 + linear), c0_5.eq(c0_4), t_5.eq(t_4)]
+
+        # Stage 6: multiply that by either half of t.
+        half = T_BITS // 2
+        slope_low, slope_high = Signal(signed(22 + half)), Signal(signed(22 + half))
+        m.d.sync += [
+            slope_low.eq(slope * t_5[:half]),
+            slope_high.eq(slope * t_5[half:]),
+            c0_6.eq(c0_5),
+        ]
+
+        # Stage 7: add the halves and c0.
+        v = Signal(28)  # in [1, 2]
+        rise = (slope_low + (slope_high << half)) >> (C1_FRACTION + 23 - C0_FRACTION)
+        m.d.sync += v.eq(c0_6 + rise)
+
+        # Stage 8: round and pack; the significand's leading 1 adds to the exponent.
+        rounded = Signal(25)
+        packed = Signal(signed(34))
+        m.d.comb += [
+            rounded.eq((v + (1 << (C0_FRACTION - 24))) >> (C0_FRACTION - 23)),
+            packed.eq(Cat(C(0, 23), rest[-1].exponent - 1).as_signed() + rounded),
+        ]
+        new_exponent = packed[23:].as_signed()
+        special = rest[-1].special
+        m.d.sync += self.o.eq(Cat(packed[:31], rest[-1].sign))
+        with m.If(special == _Special.NAN):
+            m.d.sync += self.o.eq(NAN_BITS)
+        with m.Elif(
+            (special == _Special.INFINITY) | (special == _Special.NONE) & (new_exponent >= 0xFF)
+        ):
+            m.d.sync += [self.o.exponent.eq(0xFF), self.o.fraction.eq(0)]
+        with m.Elif((special == _Special.ZERO) | (new_exponent <= 0)):
+            m.d.sync += [self.o.exponent.eq(0), self.o.fraction.eq(0)]
+
+        return m
