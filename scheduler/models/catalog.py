@@ -44,9 +44,10 @@ def _gpt3(layers: int, heads: int) -> ModelShape:
 
 _NEUPIMS = (
     "heads, d_model and parallelism: NeuPIMs (ASPLOS 2024), model configurations of its artefact; "
+    "context and vocabulary: GPT-3, Brown et al. 2020 (arXiv 2005.14165), with GPT-2's tokens; "
 )
-_GPT3 = _NEUPIMS + "layers, vocabulary and context: Brown et al. 2020 (arXiv 2005.14165), table 2.1"
-_OPT = _NEUPIMS + "layers: Zhang et al. 2022 (arXiv 2205.01068), table 1, the model of that width"
+_GPT3 = _NEUPIMS + "layers: Brown et al. 2020, table 2.1"
+_OPT = _NEUPIMS + "layers: OPT of that width, Zhang et al. 2022 (arXiv 2205.01068), table 1"
 
 #: Every model by its name.
 CATALOG: dict[str, Model] = {

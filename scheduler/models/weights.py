@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from importlib import resources
-from typing import cast
 
 import numpy as np
 
+from hw.arith import bf16
 from scheduler.models.catalog import CATALOG
 from scheduler.models.shape import ModelShape
 
@@ -111,11 +111,6 @@ def parameter_shapes(shape: ModelShape) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _widen(bits: np.ndarray) -> np.ndarray:
-    """Return bfloat16 bits (uint16) as float32."""
-    return cast(np.ndarray, (bits.astype(np.uint32) << 16).view(np.float32))
-
-
 def load_weights(name: str = "tiny-gpt") -> Weights:
     """Load a model that ships with the project.
 
@@ -128,7 +123,7 @@ def load_weights(name: str = "tiny-gpt") -> Weights:
     if name not in CATALOG or not source.is_file():
         raise ValueError(f"name must be a model with weights, such as 'tiny-gpt', not {name!r}")
     with source.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-        arrays = {key: _widen(file[key]) for key in file.files}
+        arrays = {key: bf16.from_bits(file[key]) for key in file.files}
     return Weights.from_arrays(CATALOG[name].shape, arrays)
 
 
