@@ -10,6 +10,7 @@ from hw.memory.commands import Command, bus_layout
 from hw.memory.delay_line import DelayRing, delayed
 from hw.pim.gemv_sequencer import GemvSequencer
 from hw.pim.global_vector_buffer import GlobalVectorBuffer
+from hw.pim.mac_unit import check_partial_sums
 from hw.pim.results import result_beats
 
 __all__ = ["PimChannel"]
@@ -70,6 +71,7 @@ class PimChannel(wiring.Component):
             raise ValueError(f"nCL must be at least {_READ_PATH + 3} cycles, not {timing.nCL!r}")
         if timing.nBL != 2:
             raise ValueError(f"nBL must be 2 cycles, one for each column, not {timing.nBL!r}")
+        check_partial_sums(config)
         self._config = config
         self.banks = [Bank(config) for _ in range(config.banks)]
         super().__init__(

@@ -14,7 +14,7 @@ from hw.arith.dot import Dot, dot
 from hw.config import Config
 from hw.pim.results import result_backlog
 
-__all__ = ["MacUnit", "accumulate_golden", "gemv_golden", "mac_control"]
+__all__ = ["MacUnit", "accumulate_golden", "check_partial_sums", "gemv_golden", "mac_control"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -118,6 +118,21 @@ def mac_control(config: Config) -> wiring.Signature:
     )
 
 
+def check_partial_sums(config: Config):
+    """Check that an addition is complete before its partial sum is needed again.
+
+    Raises
+    ------
+    ValueError
+        If the partial sums are too few for the latency of the adder.
+    """
+    if config.partial_sums * config.timing.nCCDL <= Adder.latency:
+        raise ValueError(
+            f"partial_sums × nCCDL must be above {Adder.latency} cycles, the latency of the adder, "
+            f"not {config.partial_sums!r} × {config.timing.nCCDL!r}"
+        )
+
+
 class MacUnit(wiring.Component):
     """Multipliers, adder tree and accumulators of one bank.
 
@@ -154,12 +169,7 @@ class MacUnit(wiring.Component):
     """
 
     def __init__(self, config: Config):
-        turn = config.partial_sums * config.timing.nCCDL
-        if turn <= Adder.latency:
-            raise ValueError(
-                f"partial_sums × nCCDL must be above {Adder.latency} cycles, the latency of the "
-                f"adder, not {config.partial_sums!r} × {config.timing.nCCDL!r}"
-            )
+        check_partial_sums(config)
         self._config = config
         self.dot_latency = Dot.latency_of(config.mac_lanes)
         self.fold_latency = 1 + (config.partial_sums.bit_length() - 1) * Adder.latency
