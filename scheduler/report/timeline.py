@@ -16,7 +16,7 @@ from hw.isa import Queue
 from hw.program import Label
 from sim.timeline import Timeline
 
-__all__ = ["draw_timeline", "save_timeline"]
+__all__ = ["draw_timeline", "save_figure"]
 
 #: Colours of the sub-batches, and of their odd layers (chosen; the colour-blind tell them apart).
 _COLORS = (("#56a5dc", "#a9d2ef"), ("#e69f00", "#f6cf80"))
@@ -84,16 +84,16 @@ def draw_timeline(
     return figure
 
 
-def save_timeline(figure: Figure, stem: Path) -> list[Path]:
-    """Write a picture as ``stem.svg`` and ``stem.png``; return the two paths.
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a picture in the format of the path's suffix: SVG or PNG.
 
     The same picture gives the same SVG, byte for byte.
     """
-    paths = [stem.with_name(stem.name + suffix) for suffix in (".svg", ".png")]
-    with mpl.rc_context({"svg.hashsalt": "timeline", "svg.fonttype": "none"}):
-        figure.savefig(paths[0], metadata={"Date": None})
-    figure.savefig(paths[1], dpi=150)
-    return paths
+    if path.suffix == ".svg":
+        with mpl.rc_context({"svg.hashsalt": "timeline", "svg.fonttype": "none"}):
+            figure.savefig(path, metadata={"Date": None})
+    else:
+        figure.savefig(path, dpi=150)
 
 
 def _select(

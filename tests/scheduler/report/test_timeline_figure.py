@@ -5,7 +5,7 @@ import pytest
 
 from hw.isa import Opcode, Queue
 from hw.program import Label
-from scheduler.report.timeline import draw_timeline, save_timeline
+from scheduler.report.timeline import draw_timeline, save_figure
 from sim.timeline import SPAN, Timeline
 
 LABELS = [Label("QKV", 0, 0), Label("logit", 0, 0, 0), Label("QKV", 1, 1), Label("logit", 1, 1, 1)]
@@ -96,9 +96,9 @@ def test_an_empty_timeline_is_drawn():
 
 
 def test_svg_and_png_are_written_and_the_svg_repeats(tmp_path):
-    first = save_timeline(draw_timeline(make(), title="tiny"), tmp_path / "a.timeline")
-    second = save_timeline(draw_timeline(make(), title="tiny"), tmp_path / "b")
-    assert [path.name for path in first] == ["a.timeline.svg", "a.timeline.png"]
-    assert first[0].read_bytes() == second[0].read_bytes()
-    assert ElementTree.parse(first[0]).getroot().tag.endswith("svg")
-    assert first[1].read_bytes().startswith(b"\x89PNG")
+    paths = [tmp_path / name for name in ("a.svg", "b.svg", "c.png")]
+    for path in paths:
+        save_figure(draw_timeline(make(), title="tiny"), path)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert ElementTree.parse(paths[0]).getroot().tag.endswith("svg")
+    assert paths[2].read_bytes().startswith(b"\x89PNG")
