@@ -62,8 +62,8 @@ def _least(x: Floats) -> np.float32:
 
     Zeros wrap around to the largest integers, which, like NaNs, come after every number.
     """
-    twice = x.view(np.uint32) << np.uint32(1)
-    twice -= 1
+    twice = np.asarray(x.view(np.uint32) << np.uint32(1))
+    np.subtract(twice, 1, out=twice)
     least = np.uint32((int(twice.min(initial=0xFFFFFFFF)) + 1) >> 1)
     return np.float32(np.inf) if least > 0x7F800000 else least.view(np.float32)
 
