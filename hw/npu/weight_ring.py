@@ -8,7 +8,17 @@ from amaranth.utils import exact_log2
 from hw.config import Config
 from hw.npu.tile_memory import ReadSignature, TileMemory, WriteSignature
 
-__all__ = ["WeightRing"]
+__all__ = ["WeightRing", "piece_bytes", "stripe_bytes"]
+
+
+def stripe_bytes(config: Config) -> int:
+    """Return the bytes of a stripe: a burst of every lane."""
+    return config.channels * config.burst_bytes
+
+
+def piece_bytes(config: Config) -> int:
+    """Return the bytes that are read a cycle: a weight row, or a stripe if that is less."""
+    return min(stripe_bytes(config), 2 * config.tile_columns)
 
 
 class WeightRing(wiring.Component):
@@ -26,8 +36,8 @@ class WeightRing(wiring.Component):
 
     Attributes
     ----------
-    stripe_bytes, piece_bytes : int
-        Bytes of a stripe, and of what is read a cycle.
+    stripe_bytes, piece_bytes, stripes : int
+        Bytes of a stripe, and of what is read a cycle; number of stripes.
 
     Members
     -------
@@ -41,8 +51,8 @@ class WeightRing(wiring.Component):
 
     def __init__(self, config: Config):
         self.config = config
-        self.stripe_bytes = config.channels * config.burst_bytes
-        self.piece_bytes = min(self.stripe_bytes, 2 * config.tile_columns)
+        self.stripe_bytes = stripe_bytes(config)
+        self.piece_bytes = piece_bytes(config)
         self.stripes = config.weight_ring_bytes // self.stripe_bytes
         lane = WriteSignature(exact_log2(self.stripes), config.burst_bytes, config.burst_bytes)
         ring_bits = exact_log2(config.weight_ring_bytes)
