@@ -4,7 +4,7 @@ from functools import cached_property
 
 from amaranth.hdl import *
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
+from amaranth.lib.memory import Memory, MemoryData
 from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
@@ -105,10 +105,10 @@ class CellArray(wiring.Component):
         )
 
     @cached_property
-    def cells(self) -> Memory:
-        """The memory; its ``data`` can be read and written by a testbench."""
+    def data(self) -> MemoryData:
+        """The words, for a testbench to read and write."""
         config = self._config
-        return Memory(
+        return MemoryData(
             shape=unsigned(8 * config.column_bytes * self._word_columns),
             depth=config.rows * config.columns // self._word_columns,
             init=[],
@@ -117,7 +117,7 @@ class CellArray(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        m.submodules.cells = cells = self.cells
+        m.submodules.cells = cells = Memory(self.data)
 
         column_bits = 8 * config.column_bytes
         within = (self._word_columns - 1).bit_length()  # address bits of a column in its word

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 __all__ = ["DelayRing", "delayed"]
 
 
-def delayed(m: Module, value, cycles: int, name: str):
+def delayed(m, value, cycles, name):
     """Delay a value by registers, which a reset clears.
 
     Parameters

@@ -1,5 +1,8 @@
 """A PIM channel: the DRAM die behind one controller."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -221,10 +224,7 @@ class PimChannel(wiring.Component):
             a, b, c, d = (bank.o for bank in self.banks[4 * number : 4 * number + 4])
             m.d.sync += column.eq(a | b | c | d)
         channel_column = Signal(column_bits)
-        either = C(0, column_bits)
-        for column in group_columns:
-            either = either | column
-        m.d.sync += channel_column.eq(either)
+        m.d.sync += channel_column.eq(reduce(or_, group_columns))
 
         # Into the vector buffer.
         from_row = channel_column

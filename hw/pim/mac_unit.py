@@ -118,7 +118,7 @@ def mac_control(config: Config) -> wiring.Signature:
     )
 
 
-def check_partial_sums(config: Config):
+def check_partial_sums(config: Config) -> None:
     """Check that an addition is complete before its partial sum is needed again.
 
     Raises

@@ -20,7 +20,8 @@ def result_latency(config: Config) -> int:
     PIM_RDRESULT has the same latency, counted from its own cycle.
     """
     folds = config.partial_sums.bit_length() - 1
-    return 7 + Dot.latency_of(config.mac_lanes) + Adder.latency * (1 + folds)
+    latency: int = 7 + Dot.latency_of(config.mac_lanes) + Adder.latency * (1 + folds)
+    return latency
 
 
 def result_beats(config: Config) -> int:

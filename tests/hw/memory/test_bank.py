@@ -14,7 +14,7 @@ def bank(row_buffers=2):
     dut = Bank(replace(CONFIG, row_buffers=row_buffers))
     columns = [100 * row + column for row in range(4) for column in range(16)]
     words = zip(columns[0::2], columns[1::2], strict=True)
-    dut.cells.cells.init = [low | high << 64 for low, high in words]
+    dut.cells.data.init = [low | high << 64 for low, high in words]
     return dut
 
 
@@ -44,7 +44,7 @@ def test_write_goes_to_the_cells_and_the_open_row(simulate, row_buffers):
         await wait_nRCD(ctx)
         await strobe(ctx, dut, "write", write_column=9, write_data=7)
         assert await read(ctx, dut, 9) == 7
-        assert ctx.get(dut.cells.cells.data[3 * WORDS + 4]) == 308 | 7 << 64
+        assert ctx.get(dut.cells.data[3 * WORDS + 4]) == 308 | 7 << 64
 
     simulate(dut, bench)
 
@@ -55,7 +55,7 @@ def test_write_without_an_open_row_is_dropped(simulate):
     async def bench(ctx):
         await strobe(ctx, dut, "write", write_column=1, write_data=7)
         await ctx.tick()
-        assert ctx.get(dut.cells.cells.data[0]) == 0 | 1 << 64
+        assert ctx.get(dut.cells.data[0]) == 0 | 1 << 64
 
     simulate(dut, bench)
 

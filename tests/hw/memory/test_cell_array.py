@@ -35,7 +35,7 @@ def test_columns_of_a_row_lie_one_after_the_other(simulate):
         ctx.set(dut.write.enable, 0)
         for row, column in [(0, 0), (0, 1), (5, 6), (5, 7), (7, 15)]:
             word, place = divmod(row * SMALL.columns + column, 2)
-            value = ctx.get(dut.cells.data[word]) >> (64 * place) & ((1 << 64) - 1)
+            value = ctx.get(dut.data[word]) >> (64 * place) & ((1 << 64) - 1)
             assert value == 1000 * row + column
 
     simulate(dut, bench)
@@ -44,8 +44,8 @@ def test_columns_of_a_row_lie_one_after_the_other(simulate):
 def test_row_buffers_read_different_rows_in_one_cycle(simulate):
     dut = CellArray(SMALL)
     words = SMALL.columns // 2
-    dut.cells.init[2 * words + 3] = 23
-    dut.cells.init[4 * words + 1] = 41
+    dut.data.init[2 * words + 3] = 23
+    dut.data.init[4 * words + 1] = 41
 
     async def bench(ctx):
         for fill, row, word in [(dut.fills[0], 2, 3), (dut.fills[1], 4, 1)]:

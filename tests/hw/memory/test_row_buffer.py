@@ -21,7 +21,7 @@ class Buffered(wiring.Component):
         self.cells = CellArray(CONFIG)
         columns = [100 * row + column for row in range(4) for column in range(16)]
         words = zip(columns[0::2], columns[1::2], strict=True)
-        self.cells.cells.init = [low | high << 64 for low, high in words]
+        self.cells.data.init = [low | high << 64 for low, high in words]
 
     def elaborate(self, platform):
         m = Module()
@@ -80,7 +80,7 @@ def test_write_changes_one_column_of_the_copy(simulate):
         await ctx.tick()
         ctx.set(dut.buffer.write, 0)
         assert [await read(ctx, dut.buffer, column) for column in (5, 6, 7)] == [105, MASK, 107]
-        assert ctx.get(dut.cells.cells.data[8 + 3]) == 106 | 107 << 64
+        assert ctx.get(dut.cells.data[8 + 3]) == 106 | 107 << 64
 
     simulate(dut, bench)
 

@@ -33,12 +33,12 @@ def run_channel(simulate):
 
     def run(config, script, cycles, cells=None, look=()):
         channel = PimChannel(config)
-        word_bytes = channel.banks[0].cells.cells.shape.width // 8
+        word_bytes = channel.banks[0].cells.data.shape.width // 8
         words = config.row_bytes // word_bytes
         for (bank, row), content in (cells or {}).items():
             for n, start in enumerate(range(0, len(content), word_bytes)):
                 word = int.from_bytes(content[start : start + word_bytes], "little")
-                channel.banks[bank].cells.cells.init[row * words + n] = word
+                channel.banks[bank].cells.data.init[row * words + n] = word
         arriving = {}
         for cycle, (command, _fields, burst) in script.items():
             if command in WITH_DATA:
@@ -57,7 +57,7 @@ def run_channel(simulate):
                     out.columns[cycle] = column.to_bytes(config.column_bytes, "little")
                 await ctx.tick()
             for bank, row in look:
-                data = channel.banks[bank].cells.cells.data
+                data = channel.banks[bank].cells.data
                 content = (ctx.get(data[row * words + n]) for n in range(words))
                 out.rows[bank, row] = b"".join(c.to_bytes(word_bytes, "little") for c in content)
 
