@@ -1,0 +1,219 @@
+"""Decoding: from an instruction to its route, its loops and its addresses."""
+
+from amaranth.hdl import *
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from hw.isa import Element, Format, Function, Opcode, Queue
+from hw.npu.instruction import operand_layout
+from hw.npu.vector.address import Walk
+from hw.npu.vector.issuer import GROUP_ROWS, Loops
+from hw.npu.vector.ports import NumberFormat
+from hw.npu.vector.schedule import THREE_SWEEPS, Route
+
+__all__ = ["Decoder", "Work"]
+
+
+class Work(data.Struct):
+    """What of an instruction stays the same while it runs."""
+
+    route: Route
+    function: 2
+    a_format: NumberFormat
+    b_format: NumberFormat
+    c_format: NumberFormat
+    o_format: NumberFormat
+    reads_c: 1
+    x: 32
+    y: 32
+
+
+class Decoder(wiring.Component):
+    """Combinational decoder of the vector instructions.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        Gaps between sweeps.
+
+    Members
+    -------
+    i : ``In(operand_layout(Queue.EPILOGUE))``
+        Instruction.
+    work : ``Out(Work)``
+        Route, formats and constants.
+    loops : ``Out(Loops)``
+        Loops.
+    a, b, c, o : ``Out(Walk)``
+        Addresses.
+    edge : ``Out(lanes)``
+        Lanes that have an element in the last live slot of a row.
+    empty : ``Out(1)``
+        There is nothing to do.
+    """
+
+    def __init__(self, schedule):
+        self._schedule = schedule
+        super().__init__(
+            {
+                "i": In(operand_layout(Queue.EPILOGUE)),
+                "work": Out(Work),
+                "loops": Out(Loops),
+                "a": Out(Walk),
+                "b": Out(Walk),
+                "c": Out(Walk),
+                "o": Out(Walk),
+                "edge": Out(schedule.lanes),
+                "empty": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        i, work = self.i, self.work
+
+        # Route and formats, first as most instructions have them.
+        m.d.comb += [
+            work.function.eq(i.function),
+            work.x.eq(i.x),
+            work.y.eq(i.y),
+            work.a_format.eq(i.a_format),
+            work.b_format.eq(i.b_format),
+            work.c_format.eq(i.b_format),
+            work.o_format.eq(i.o_format),
+        ]
+        with m.Switch(i.opcode):
+            with m.Case(Opcode.ELEMENTWISE):
+                with m.Switch(i.function):
+                    for element in Element:
+                        with m.Case(element):
+                            m.d.comb += work.route.eq(Route[element.name])
+            with m.Case(Opcode.FUNCTION):
+                m.d.comb += work.route.eq(Route.FUNCTION)
+                with m.If(i.function == Function.GELU_TANH):
+                    m.d.comb += [
+                        work.route.eq(Route.GELU_TANH),
+                        work.b_format.eq(i.a_format),
+                        work.c_format.eq(i.a_format),
+                    ]
+            with m.Case(Opcode.NORM):
+                m.d.comb += work.route.eq(Route.NORM)
+            with m.Case(Opcode.SOFTMAX):
+                m.d.comb += work.route.eq(Route.SOFTMAX)
+                m.d.comb += [work.a_format.eq(Format.BINARY32), work.o_format.eq(Format.BF16)]
+            with m.Case(Opcode.TAIL):
+                m.d.comb += work.route.eq(Route.TAIL)
+                m.d.comb += [
+                    work.a_format.eq(Format.BF16),
+                    work.b_format.eq(Format.BF16),
+                    work.c_format.eq(Format.BINARY32),
+                ]
+            with m.Case(Opcode.ARGMAX):
+                m.d.comb += work.route.eq(Route.ARGMAX)
+                m.d.comb += [work.a_format.eq(Format.BINARY32), work.o_format.eq(Format.BINARY32)]
+            with m.Case(Opcode.TRANSPOSE):
+                m.d.comb += work.route.eq(Route.TRANSPOSE)
+                m.d.comb += [work.a_format.eq(Format.BF16), work.o_format.eq(Format.BF16)]
+        m.d.comb += work.reads_c.eq((i.opcode != Opcode.TAIL) | (i.function != 0))
+
+        self._loops(m)
+        self._walks(m)
+        return m
+
+    def _loops(self, m):
+        """Count slots, blocks, rows and sweeps."""
+        schedule, i, loops, route = self._schedule, self.i, self.loops, self.work.route
+        lane_bits = exact_log2(schedule.lanes)
+        sum_bits = exact_log2(schedule.partial_sums)
+
+        def padded(count):
+            whole = (count + schedule.partial_sums - 1)[sum_bits:]
+            return Cat(C(0, sum_bits), Mux(whole == 0, 1, whole))
+
+        steps = Signal(17)  # in which the lanes get through the elements of a row
+        row_slots = Signal(17)
+        tail_slots = Signal(17)
+        rest = i.n[:lane_bits]
+        m.d.comb += [
+            steps.eq((i.n + schedule.lanes - 1) >> lane_bits),
+            row_slots.eq(padded(steps)),
+            tail_slots.eq(padded(i.m)),
+            self.edge.eq(Mux(rest == 0, ~0, (1 << rest) - 1) if lane_bits else 1),
+            self.empty.eq((i.rows == 0) | (i.n == 0)),
+            loops.slots.eq(steps - 1),
+            loops.live.eq(steps),
+            loops.rows.eq(i.rows - 1),
+            loops.every_second.eq(route == Route.GELU_TANH),
+        ]
+        with m.Switch(route):
+            for way in THREE_SWEEPS:
+                with m.Case(way):
+                    m.d.comb += [
+                        loops.slots.eq(row_slots - 1),
+                        loops.fold.eq(row_slots - schedule.partial_sums),
+                        loops.sweeps.eq(2),
+                        *(loops.gaps[k].eq(schedule.gap(way, k)) for k in range(2)),
+                        loops.group_gap.eq(schedule.group_gap(way)),
+                    ]
+            with m.Case(Route.TAIL):
+                m.d.comb += [
+                    loops.slots.eq(tail_slots - 1),
+                    loops.fold.eq(tail_slots - schedule.partial_sums),
+                    loops.live.eq(i.m),
+                    loops.blocks.eq(steps - 1),
+                ]
+            with m.Case(Route.TRANSPOSE):
+                groups = i.rows >> exact_log2(schedule.run)
+                m.d.comb += [
+                    loops.slots.eq(schedule.run - 1),
+                    loops.live.eq(schedule.run),
+                    loops.blocks.eq(steps - 1),
+                    loops.rows.eq(groups - 1),
+                    loops.pause.eq(schedule.lanes),
+                    self.empty.eq((groups == 0) | (i.n == 0)),
+                ]
+
+    def _walks(self, m):
+        """Lay out the addresses."""
+        schedule, i, work = self._schedule, self.i, self.work
+        narrow = 2 * schedule.lanes
+        group_bits = exact_log2(GROUP_ROWS)
+
+        def walk(name, start, step, row, group=0):
+            new = getattr(self, name)
+            return [new.start.eq(start), new.step.eq(step), new.row.eq(row), new.group.eq(group)]
+
+        def width(number_format):
+            return Mux(number_format == NumberFormat.BF16, narrow, 2 * narrow)
+
+        def rows(name, start, number_format, stride):
+            return walk(name, start, width(number_format), stride, stride << group_bits)
+
+        m.d.comb += [
+            *rows("a", i.a, work.a_format, i.a_stride),
+            *rows("b", i.b, work.b_format, i.b_stride),
+            *rows("o", i.o, work.o_format, i.o_stride),
+        ]
+        with m.Switch(work.route):
+            with m.Case(Route.GELU_TANH):
+                m.d.comb += [
+                    *rows("b", i.a, work.a_format, i.a_stride),
+                    *rows("c", i.a, work.a_format, i.a_stride),
+                ]
+            with m.Case(Route.NORM):
+                m.d.comb += [
+                    *walk("b", i.b, width(work.b_format), 0),
+                    *walk("c", i.c, width(work.b_format), 0),
+                ]
+            with m.Case(Route.TAIL):
+                m.d.comb += [
+                    *walk("a", i.c, i.c_stride, narrow),
+                    *walk("b", i.b, 2, i.b_stride),
+                    *walk("c", i.a, 2 * narrow, i.a_stride),
+                ]
+            with m.Case(Route.TRANSPOSE):
+                m.d.comb += [
+                    *walk("a", i.a, i.a_stride, narrow, i.a_stride << exact_log2(schedule.run)),
+                    *walk("o", i.o, i.o_stride, i.c_stride, 2 * schedule.run),
+                ]

@@ -1,0 +1,284 @@
+"""When the numbers of a slot are where, and how long an instruction takes."""
+
+from dataclasses import dataclass
+
+from amaranth.lib import enum
+
+from hw.arith.adder import Adder
+from hw.arith.elementary import Elementary
+from hw.arith.multiplier import Multiplier
+from hw.config import Config
+from hw.isa import Element, Function, Opcode
+from hw.npu.vector.fold import SerialFold
+from hw.npu.vector.issuer import GROUP_ROWS
+from hw.npu.vector.lane import LATE_WAIT, Source
+from hw.npu.vector.lane_tree import LaneTree
+from hw.npu.vector.largest import Largest
+from hw.npu.vector.ports import READ_LATENCY
+
+__all__ = ["Route", "Schedule", "cycles", "route_of"]
+
+
+class Route(enum.Enum, shape=4):
+    """The ways through the lanes."""
+
+    COPY = 0
+    ADD = 1
+    SUBTRACT = 2
+    MULTIPLY = 3
+    FUNCTION = 4
+    GELU_TANH = 5
+    NORM = 6
+    SOFTMAX = 7
+    TAIL = 8
+    ARGMAX = 9
+    TRANSPOSE = 10
+
+
+#: Routes whose rows are swept over three times.
+THREE_SWEEPS = (Route.NORM, Route.SOFTMAX)
+
+
+def route_of(opcode: Opcode, function: int) -> Route:
+    """Return the way that an instruction takes."""
+    if opcode == Opcode.ELEMENTWISE:
+        return Route[Element(function).name]
+    if opcode == Opcode.FUNCTION:
+        return Route.GELU_TANH if function == Function.GELU_TANH else Route.FUNCTION
+    return Route[Opcode(opcode).name]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schedule:
+    """Places in time, in cycles from the issue of a slot (*taps*), and gaps between slots.
+
+    A slot is issued in the cycle in which the first address of its elements goes out. The sums and
+    the largest element of a row belong to one slot of it: that with ``fold``, and that with
+    ``last``.
+
+    Attributes
+    ----------
+    lanes, partial_sums
+        Of the vector unit.
+    run
+        Numbers of a run that TRANSPOSE writes: a burst, or all lanes if they are fewer.
+    banks
+        Banks of a channel.
+    """
+
+    lanes: int
+    partial_sums: int
+    run: int
+    banks: int
+
+    @classmethod
+    def of(cls, config: Config) -> "Schedule":
+        """Return the schedule of a configuration's vector unit."""
+        return cls(
+            lanes=config.lanes,
+            partial_sums=config.vector_partial_sums,
+            run=min(config.burst_bytes // 2, config.lanes),
+            banks=config.banks,
+        )
+
+    def a(self, route: Route) -> int:
+        """Return the tap at which the address of operand a is out; in TAIL a follows b."""
+        return 1 if route is Route.TAIL else 0
+
+    def b(self, route: Route) -> int:
+        """Return the tap at which the address of operand b is out."""
+        return {
+            Route.GELU_TANH: self.second_multiply - _OPERAND,
+            Route.NORM: Adder.latency + Multiplier.latency,
+        }.get(route, 0)
+
+    def c(self, route: Route) -> int:
+        """Return the tap at which the address of operand c is out."""
+        return {
+            Route.GELU_TANH: self.last_multiply - _OPERAND,
+            Route.NORM: Adder.latency + 2 * Multiplier.latency,
+            Route.TAIL: self.lane_sum(Route.TAIL) - _OPERAND,
+        }.get(route, 0)
+
+    @property
+    def second_multiply(self) -> int:
+        """Tap at which GELU multiplies its polynomial with x."""
+        return _OPERAND + 2 * Multiplier.latency + Adder.latency
+
+    @property
+    def exponential(self) -> int:
+        """Tap at which GELU begins the exponential."""
+        return self.second_multiply + Multiplier.latency
+
+    @property
+    def last_multiply(self) -> int:
+        """Tap at which GELU multiplies x with the reciprocal."""
+        waits = LATE_WAIT[Source.ADDER_2] + LATE_WAIT[Source.ELEMENTARY]
+        return self.exponential + 2 * Elementary.latency + Adder.latency + waits
+
+    def adder_1(self, route: Route) -> int:
+        """Return the tap at which the shared term enters the first adder."""
+        return _OPERAND + (Multiplier.latency if route is Route.SOFTMAX else 0)
+
+    def multiplier_1(self, route: Route) -> int:
+        """Return the tap at which the shared factor enters the first multiplier."""
+        return {Route.NORM: _OPERAND + Adder.latency, Route.TAIL: _OPERAND + 1}.get(route, _OPERAND)
+
+    def multiplier_2(self, route: Route) -> int:
+        """Return the tap at which elements enter the second multiplier."""
+        if route is Route.SOFTMAX:
+            return self.accumulate(route)
+        return _OPERAND + Multiplier.latency + (Adder.latency if route is Route.NORM else 0)
+
+    def accumulate(self, route: Route) -> int:
+        """Return the tap at which elements enter the second adder, to be summed."""
+        before = {
+            Route.NORM: Adder.latency,
+            Route.SOFTMAX: Adder.latency + Elementary.latency,
+            Route.TAIL: 1,
+        }
+        return _OPERAND + Multiplier.latency + before[route]
+
+    def lane_sum(self, route: Route) -> int:
+        """Return the tap, from the slot with ``fold`` on, at which every lane has its sum."""
+        return self.accumulate(route) + Adder.latency + SerialFold.latency_of(self.partial_sums)
+
+    def row_sum(self, route: Route) -> int:
+        """Return the tap, from the slot with ``fold`` on, at which the sum of the row is there."""
+        return self.lane_sum(route) + LaneTree.latency_of(self.lanes, self.partial_sums)
+
+    @property
+    def compare(self) -> int:
+        """Tap at which elements are compared; the first multiplier has scaled them before."""
+        return _OPERAND + Multiplier.latency
+
+    @property
+    def largest(self) -> int:
+        """Tap, from the slot with ``last`` on, at which the largest element of the row is there."""
+        return self.compare + Largest.latency_of(self.lanes)
+
+    def center(self, route: Route) -> int:
+        """Return the tap at which what is subtracted from a row is there: mean or largest."""
+        return self.largest if route is Route.SOFTMAX else self.row_sum(route) + Multiplier.latency
+
+    def scale(self, route: Route) -> int:
+        """Return the tap at which the factor of a row is there."""
+        before = 0 if route is Route.SOFTMAX else Multiplier.latency + Adder.latency
+        return self.row_sum(route) + before + Elementary.latency
+
+    def result(self, route: Route) -> int:
+        """Return the tap at which the lanes choose their result."""
+        simple = {
+            Route.MULTIPLY: Multiplier.latency,
+            Route.FUNCTION: Elementary.latency,
+        }
+        if route is Route.NORM:
+            return self.multiplier_2(route) + Multiplier.latency + Adder.latency
+        if route is Route.SOFTMAX:
+            return self.multiplier_2(route) + Multiplier.latency
+        if route is Route.GELU_TANH:
+            return self.last_multiply + Multiplier.latency
+        if route is Route.TAIL:
+            return self.lane_sum(route) + Adder.latency
+        return _OPERAND + simple.get(route, Adder.latency)
+
+    def write(self, route: Route) -> int:
+        """Return the tap at which the result is written; TRANSPOSE has its own time."""
+        return self.largest if route is Route.ARGMAX else self.result(route) + 1
+
+    @property
+    def taps(self) -> int:
+        """Taps that anything looks at."""
+        written = (self.write(route) for route in Route if route is not Route.TRANSPOSE)
+        return 1 + max(*written, *(self.scale(route) for route in THREE_SWEEPS))
+
+    def gap(self, route: Route, sweep: int) -> int:
+        """Return the cycles between the first row of a sweep and the next sweep.
+
+        A multiple of ``partial_sums``, so that sums of two sweeps do not meet in a serial tree.
+        """
+        if route is Route.SOFTMAX and sweep == 0:
+            ready, used = self.center(route), self.adder_1(route)
+        elif route is Route.SOFTMAX:
+            ready, used = self.scale(route) - (self.partial_sums - 1), self.multiplier_2(route)
+        elif sweep == 0:
+            ready, used = self.center(route) - (self.partial_sums - 1), self.adder_1(route)
+        else:
+            ready, used = self.scale(route) - (self.partial_sums - 1), self.multiplier_1(route)
+        cycles = max(0, ready - used + _SCALAR_LATENCY - 1)
+        return -(-cycles // self.partial_sums) * self.partial_sums
+
+    def group_gap(self, route: Route) -> int:
+        """Return the cycles between groups: NORM uses its second adder later in the last sweep."""
+        return self.partial_sums if route is Route.NORM else 0
+
+    def slots(self, route: Route, n: int, m: int) -> int:
+        """Return the slots of a block: live ones and padding."""
+        if route is Route.TRANSPOSE:
+            return self.run
+        if route is Route.TAIL:
+            return max(1, -(-m // self.partial_sums)) * self.partial_sums
+        multiple = self.partial_sums if route in THREE_SWEEPS else 1
+        return -(-n // (self.lanes * multiple)) * multiple
+
+
+#: Tap at which an operand whose address was out at tap 0 is at the inputs of the units.
+_OPERAND = READ_LATENCY + 1
+
+#: Cycles from the write of a row's scalar to its first use.
+_SCALAR_LATENCY = 3
+
+
+def cycles(config: Config, opcode: Opcode, *, function: int, rows: int, n: int, m: int) -> int:
+    """Return how long the vector unit works on an instruction.
+
+    With s slots a row (n / lanes, rounded up; to a multiple of the partial sums in NORM and
+    SOFTMAX) and constants l and g of the operation:
+
+    - ELEMENTWISE, FUNCTION, ARGMAX: rows · s + l (GELU_TANH: 2 · rows · s + l);
+    - NORM, SOFTMAX: 3 · rows · s + l, and for each group of up to 16 rows, where the two waits
+      between sweeps are not hidden behind the other rows, max(0, g - (group - 1) · s) each;
+    - TAIL: rows · n / lanes · m + l, with m rounded up to a multiple of the partial sums;
+    - TRANSPOSE: rows · n / lanes, and for each square block ``lanes`` cycles + l.
+
+    Parameters
+    ----------
+    config
+        The configuration.
+    opcode, function, rows, n, m
+        Fields of the instruction.
+
+    Returns
+    -------
+    Cycles from that in which the unit takes the instruction to that of its last write, in which
+    ``done`` is high.
+
+    >>> from hw.presets import TINY
+    >>> cycles(TINY, Opcode.ELEMENTWISE, function=1, rows=4, n=64, m=0)
+    71
+    """
+    schedule = Schedule.of(config)
+    route = route_of(opcode, function)
+    blocks = -(-n // schedule.lanes)
+    if route is Route.TRANSPOSE:
+        rows //= schedule.run
+    if rows == 0 or blocks == 0:
+        return 1
+    slots = schedule.slots(route, n, m)
+    if route is Route.TRANSPOSE:
+        period = slots + schedule.lanes
+        return rows * blocks * period + READ_LATENCY
+    if route is Route.TAIL:
+        return rows * blocks * slots - schedule.partial_sums + 1 + schedule.write(route)
+    if route in THREE_SWEEPS:
+        issue = 0
+        while rows:
+            group = min(rows, GROUP_ROWS)
+            rows -= group
+            for sweep in (0, 1):
+                issue += max(group * slots, slots + schedule.gap(route, sweep))
+            issue += group * slots
+            issue += schedule.group_gap(route) if rows else 0
+        return issue - (slots - blocks) + schedule.write(route)
+    interval = 2 if route is Route.GELU_TANH else 1
+    return 1 + (rows * slots - 1) * interval + schedule.write(route)

@@ -1,0 +1,285 @@
+"""The vector unit: everything that is not a matrix product, one instruction at a time."""
+
+from amaranth.hdl import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from hw.arith.adder import Adder
+from hw.arith.binary32 import Binary32
+from hw.config import Config
+from hw.isa import Queue
+from hw.npu.instruction import operand_layout
+from hw.npu.vector.address import AddressGenerator, Advance
+from hw.npu.vector.control import Control
+from hw.npu.vector.decoder import Decoder, Work
+from hw.npu.vector.issuer import Issuer
+from hw.npu.vector.lane import Lane
+from hw.npu.vector.lane_tree import LaneTree
+from hw.npu.vector.largest import Largest
+from hw.npu.vector.ports import READ_LATENCY, NumberFormat, OperandSignature, ResultSignature
+from hw.npu.vector.scalars import RowScalars
+from hw.npu.vector.schedule import Route, Schedule
+from hw.npu.vector.taps import of_routes, select, taps_layout
+from hw.npu.vector.transposer import Transposer
+
+__all__ = ["VectorUnit"]
+
+_INDEX_BITS = 16
+
+
+class VectorUnit(wiring.Component):
+    """Vector unit: ``lanes`` elements a cycle through one chain of units a lane.
+
+    Rows are streamed: an element is read in every sweep over its row, and no intermediate result is
+    kept but two scalars a row. :func:`hw.npu.vector.schedule.cycles` says how long an instruction
+    takes, :mod:`hw.npu.vector.golden` what it computes.
+
+    Addresses and strides are multiples of ``lanes`` numbers of their operand's format (``b`` of
+    TAIL: its rows). ``n`` is a multiple of ``lanes`` except in SOFTMAX and ARGMAX; TRANSPOSE takes
+    multiples of ``Schedule.run`` rows; ``m`` is at most 1023. None of that is checked. The result
+    may replace operand a if it has the same stride and its elements are no wider.
+
+    Parameters
+    ----------
+    config : Config
+        The configuration.
+
+    Members
+    -------
+    i : ``In(stream.Signature(operand_layout(Queue.EPILOGUE)))``
+        Instructions; one is taken when the one before is done.
+    done : ``Out(1)``
+        High in the cycle of an instruction's last write, or, if it writes nothing, in the cycle
+        after that in which it was taken.
+    busy : ``Out(1)``
+        An instruction is at work.
+    a, b, c : ``Out(OperandSignature(lanes))``
+        Read ports.
+    o : ``Out(ResultSignature(lanes))``
+        Write port.
+
+    Raises
+    ------
+    ValueError
+        If ``vector_partial_sums`` is less than the latency of an adder.
+    """
+
+    def __init__(self, config: Config):
+        if config.vector_partial_sums < Adder.latency:
+            raise ValueError(
+                f"vector_partial_sums must be at least {Adder.latency}, the latency of an adder, "
+                f"not {config.vector_partial_sums!r}"
+            )
+        self._schedule = Schedule.of(config)
+        lanes = config.lanes
+        super().__init__(
+            {
+                "i": In(stream.Signature(operand_layout(Queue.EPILOGUE))),
+                "done": Out(1),
+                "busy": Out(1),
+                "a": Out(OperandSignature(lanes)),
+                "b": Out(OperandSignature(lanes)),
+                "c": Out(OperandSignature(lanes)),
+                "o": Out(ResultSignature(lanes)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        schedule = self._schedule
+        m.submodules.decoder = decoder = Decoder(schedule)
+        m.submodules.issuer = issuer = Issuer(schedule.partial_sums)
+
+        # One instruction at a time.
+        work = Signal(Work)
+        edge = Signal(schedule.lanes)
+        start = Signal()
+        empty = Signal()
+        last_write = Signal()
+        m.d.comb += [
+            decoder.i.eq(self.i.payload),
+            issuer.loops.eq(decoder.loops),
+            self.i.ready.eq(~self.busy),
+            start.eq(self.i.valid & self.i.ready),
+            issuer.start.eq(start & ~decoder.empty),
+            self.done.eq(last_write | empty),
+        ]
+        m.d.sync += empty.eq(start & decoder.empty)
+        with m.If(start):
+            m.d.sync += [self.busy.eq(1), work.eq(decoder.work), edge.eq(decoder.edge)]
+        with m.Elif(self.done):
+            m.d.sync += self.busy.eq(0)
+
+        # The slots in flight.
+        taps = Signal(taps_layout(schedule.taps))
+        m.d.comb += taps[0].eq(issuer.o)
+        m.d.sync += [taps[tap].eq(taps[tap - 1]) for tap in range(1, schedule.taps)]
+
+        self._operands(m, decoder, start, work, taps)
+        lanes, largest = self._lanes(m, work, edge, taps)
+        self._results(m, decoder, start, work, taps, lanes, largest, last_write)
+        return m
+
+    def _operands(self, m, decoder, start, work, taps):
+        """Read operands: the addresses follow the slots at the distance of their use."""
+        schedule, route = self._schedule, work.route
+        for name, place in (("a", schedule.a), ("b", schedule.b), ("c", schedule.c)):
+            port = getattr(self, name)
+            m.submodules[f"address_{name}"] = generator = AddressGenerator()
+            slot = select(m, f"slot_{name}", taps, route, of_routes(place))
+            m.d.comb += [
+                generator.walk.eq(getattr(decoder, name)),
+                generator.start.eq(start),
+                generator.enable.eq(slot.valid),
+                generator.advance.eq(slot.advance),
+                port.enable.eq(slot.valid & slot.live),
+                port.address.eq(generator.address),
+                port.format.eq(work[f"{name}_format"]),
+            ]
+            if name == "a":
+                with m.If(slot.end & (route == Route.TAIL)):
+                    m.d.comb += generator.advance.eq(Advance.ROW)
+                with m.If(slot.end & slot.row_end & (route == Route.TRANSPOSE)):
+                    m.d.comb += generator.advance.eq(Advance.GROUP)
+            elif name == "b":
+                with m.If(slot.end & (route == Route.TAIL)):
+                    m.d.comb += generator.advance.eq(Mux(slot.row_end, Advance.ROW, Advance.REPEAT))
+            else:
+                with m.If(route == Route.TAIL):
+                    m.d.comb += [
+                        generator.enable.eq(slot.valid & slot.fold),
+                        generator.advance.eq(Mux(slot.row_end, Advance.ROW, Advance.STEP)),
+                        port.enable.eq(slot.valid & slot.fold & work.reads_c),
+                    ]
+            with m.If(route == Route.NORM):
+                if name != "a":
+                    m.d.comb += port.enable.eq(slot.valid & slot.live & slot.result)
+            with m.If(~Cat(route == way for way in _READERS[name]).any()):
+                m.d.comb += port.enable.eq(0)
+
+    def _lanes(self, m, work, edge, taps):
+        """Build the lanes, and what sums and compares over them."""
+        schedule = self._schedule
+        m.submodules.control = control = Control(schedule)
+        m.submodules.scalars = scalars = RowScalars(schedule)
+        m.submodules.tree = tree = LaneTree(schedule.lanes, schedule.partial_sums)
+        m.submodules.largest = largest = Largest(schedule.lanes, _INDEX_BITS)
+        lanes = []
+        for number in range(schedule.lanes):
+            m.submodules[f"lane_{number}"] = lane = Lane(schedule.partial_sums)
+            for name in ("a", "b", "c"):
+                port = getattr(self, name)
+                m.d.comb += getattr(lane, name).eq(
+                    Mux(
+                        port.format == NumberFormat.BF16,
+                        port.data.word_select(number, 16),
+                        port.data.word_select(number, 32),
+                    )
+                )
+            m.d.comb += [
+                lane.scalars.eq(scalars.o),
+                lane.control.eq(control.o),
+                lane.phase.eq(control.phase),
+                lane.summed.eq(control.summed[number]),
+                lane.kept.eq(control.kept[number]),
+                tree.i[number].eq(lane.sum),
+                largest.i[number].eq(lane.product),
+            ]
+            lanes.append(lane)
+
+        m.d.comb += [
+            control.taps.eq(taps),
+            control.route.eq(work.route),
+            control.function.eq(work.function),
+            *(getattr(control, f).eq(work[f]) for f in ("a_format", "b_format", "c_format")),
+            control.o_format.eq(work.o_format),
+            control.edge.eq(edge),
+            tree.take.eq(control.folded),
+            largest.live.eq(control.compared),
+            largest.first.eq(control.compared_first),
+            scalars.taps.eq(taps),
+            scalars.route.eq(work.route),
+            scalars.x.eq(work.x),
+            scalars.y.eq(work.y),
+            scalars.sum.eq(tree.o),
+            scalars.largest.eq(largest.value),
+        ]
+
+        # The weight of a token is one of the numbers of operand b.
+        weights = Signal(data.ArrayLayout(Binary32, schedule.lanes))
+        m.d.comb += [weights[n].eq(lane.weight) for n, lane in enumerate(lanes)]
+        token = self.b.address[1 : 1 + exact_log2(schedule.lanes)]
+        for cycle in range(1, READ_LATENCY + 2):
+            earlier, token = token, Signal.like(token, name=f"token_{cycle}")
+            m.d.sync += token.eq(earlier)
+        m.d.comb += scalars.weight.eq(weights.as_value().word_select(token, 32))
+        return lanes, largest
+
+    def _results(self, m, decoder, start, work, taps, lanes, largest, last_write):
+        """Write results of the lanes, indices and columns."""
+        schedule, route = self._schedule, work.route
+        m.submodules.address_o = generator = AddressGenerator()
+        m.submodules.transposer = transposer = Transposer(
+            schedule.lanes, schedule.run, schedule.banks
+        )
+        slot = select(m, "slot_o", taps, route, of_routes(schedule.write))
+        row = taps[READ_LATENCY]
+        m.d.comb += [
+            transposer.i.eq(self.a.data[: 16 * schedule.lanes]),
+            transposer.take.eq(row.valid & (route == Route.TRANSPOSE)),
+            transposer.end.eq(row.end),
+            transposer.row_end.eq(row.row_end),
+            transposer.ending.eq(row.ending),
+        ]
+
+        write = Signal()
+        m.d.comb += [
+            generator.walk.eq(decoder.o),
+            generator.start.eq(start),
+            generator.enable.eq(write),
+            generator.advance.eq(Mux(slot.last, Advance.ROW, Advance.STEP)),
+            write.eq(slot.valid & slot.live & slot.result),
+            last_write.eq(write & slot.last & slot.ending),
+            self.o.enable.eq(write.replicate(schedule.lanes)),
+            self.o.address.eq(generator.address),
+            self.o.format.eq(work.o_format),
+        ]
+        for number, lane in enumerate(lanes):
+            with m.If(work.o_format == NumberFormat.BF16):
+                m.d.comb += self.o.data.word_select(number, 16).eq(lane.o[:16])
+            with m.Else():
+                m.d.comb += self.o.data.word_select(number, 32).eq(lane.o)
+        with m.Switch(route):
+            with m.Case(Route.TAIL):
+                m.d.comb += [
+                    write.eq(slot.valid & slot.fold),
+                    last_write.eq(write & slot.ending),
+                    generator.advance.eq(Mux(slot.row_end, Advance.ROW, Advance.STEP)),
+                ]
+            with m.Case(Route.ARGMAX):
+                m.d.comb += [write.eq(slot.valid & slot.last), self.o.data.eq(largest.index)]
+            with m.Case(Route.TRANSPOSE):
+                runs = schedule.lanes // schedule.run
+                place = (generator.address >> exact_log2(2 * schedule.run))[: exact_log2(runs)]
+                m.d.comb += [
+                    write.eq(transposer.valid),
+                    last_write.eq(transposer.done),
+                    generator.advance.eq(transposer.advance),
+                    self.o.data.eq(transposer.o.as_value().replicate(runs)),
+                ]
+                for number in range(runs):
+                    lower, upper = number * schedule.run, (number + 1) * schedule.run
+                    m.d.comb += self.o.enable[lower:upper].eq(
+                        (write & (place == number)).replicate(schedule.run)
+                    )
+
+
+_ALL = tuple(Route)
+
+#: Routes that read each operand.
+_READERS = {
+    "a": _ALL,
+    "b": (Route.ADD, Route.SUBTRACT, Route.MULTIPLY, Route.GELU_TANH, Route.NORM, Route.TAIL),
+    "c": (Route.GELU_TANH, Route.NORM, Route.TAIL),
+}

@@ -1,0 +1,94 @@
+"""Fixtures shared by the tests of the vector unit."""
+
+import numpy as np
+import pytest
+
+from hw.arith import bf16
+from hw.isa import OPERANDS, Format, Queue
+from hw.npu.vector.unit import VectorUnit
+
+
+@pytest.fixture(scope="session")
+def tile():
+    """Give the tests their tile memory: bytes, and arrays of numbers in rows in it."""
+
+    class Tile:
+        def __init__(self, nbytes=1 << 17):
+            self.bytes = np.random.default_rng(99).integers(0, 256, nbytes).astype(np.uint8)
+
+        def put(self, address, stride, rows, number_format):
+            rows = np.asarray(rows, np.float32)
+            bits = bf16.to_bits(rows) if number_format == Format.BF16 else rows.view(np.uint32)
+            for index, row in enumerate(bits):
+                raw = row.view(np.uint8)
+                self.bytes[address + index * stride :][: len(raw)] = raw
+
+        def get(self, address, stride, shape, dtype):
+            rows, n = shape
+            nbytes = n * np.dtype(dtype).itemsize
+            raw = [self.bytes[address + row * stride :][:nbytes] for row in range(rows)]
+            return np.array(raw).view(dtype)
+
+    return Tile
+
+
+@pytest.fixture
+def execute(simulate):
+    """Run instructions on a vector unit that reads and writes a tile; return their durations."""
+
+    def run(config, tile, instructions, deadline=20_000):
+        dut = VectorUnit(config)
+        lanes = config.lanes
+        durations = []
+        names = [field.name for field in OPERANDS[Queue.EPILOGUE]]
+        ports = (dut.a, dut.b, dut.c)
+
+        def reach(address, number_format):
+            nbytes = lanes * (2 if number_format.value == Format.BF16 else 4)
+            start = address % len(tile.bytes) // nbytes * nbytes
+            return tile.bytes[start : start + nbytes]
+
+        async def memory(ctx):
+            delayed = [0] * len(ports)
+            ticks = ctx.tick().sample(
+                *(
+                    getattr(port, name)
+                    for port in ports
+                    for name in ("enable", "address", "format")
+                ),
+                *(dut.o.enable, dut.o.address, dut.o.format, dut.o.data),
+            )
+            async for _clock, _reset, *values in ticks:
+                *reads, enable, address, number_format, data = values
+                for index, port in enumerate(ports):
+                    ctx.set(port.data, delayed[index])
+                    read, place, read_format = reads[3 * index : 3 * index + 3]
+                    raw = reach(place, read_format).tobytes() if read else b"\xff"
+                    delayed[index] = int.from_bytes(raw, "little")
+                if enable:
+                    target = reach(address, number_format)
+                    width = len(target) // lanes
+                    raw = np.frombuffer(data.to_bytes(4 * lanes, "little"), np.uint8)
+                    for lane in range(lanes):
+                        if enable >> lane & 1:
+                            part = slice(lane * width, (lane + 1) * width)
+                            target[part] = raw[part]
+
+        async def issue(ctx):
+            for instruction in instructions:
+                values = dict.fromkeys(names, 0) | instruction
+                ctx.set(dut.i.payload, values)
+                ctx.set(dut.i.valid, 1)
+                await ctx.tick().until(dut.i.ready)
+                ctx.set(dut.i.valid, 0)
+                duration = 1
+                while not ctx.get(dut.done):
+                    await ctx.tick()
+                    duration += 1
+                durations.append(duration)
+            await ctx.tick()
+
+        simulate(dut, issue, background=[memory], deadline=deadline)
+        return durations
+
+    return run
