@@ -1,0 +1,240 @@
+"""Arbiter of a channel: which command is next.
+
+The policy, whole. Row commands (ACT, PRE, PREA, REF, PIM_ACTIVATION, PIM_PRECHARGE) are on the bus
+in even cycles, column commands in odd ones; each is chosen one cycle before, from registers. Only
+commands that all constraints allow are looked at.
+
+Row: 1. the refresh; 2. the oldest PIM operation; 3. PRE (with one row buffer PREA) of rows that
+keep an accepted tile from its start, once no earlier request wants them; 4. ACT for the oldest
+request of the current direction whose bank is closed; 5. PRE for the oldest of the current
+direction whose bank holds a row that no request of that direction wants; 6. ACT for the oldest
+request of the other direction whose bank is closed.
+
+Column: 1. the oldest PIM operation; 2. the oldest request of the current direction whose row is
+open. While a vector burst waits for the bus, no RD issues; an aged request comes before it.
+
+Direction: writes when no read can be served, or at the high watermark, or if a tile or a read waits
+for a write or the oldest write is aged; but after at least one read of this turn. Reads again when
+no write can be served, or at the low watermark if nothing forces writes, or after as many writes as
+the queue holds; but after at least one write. A turn does not end while its oldest request is aged.
+"""
+
+from amaranth.hdl import *
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.config import Config
+from hw.memory.commands import Command, PimOperation, bus_layout
+from hw.memory.guards import ready_layout
+from hw.memory.pim_queue import operation_layout
+from hw.memory.request_queue import candidate_layout
+
+__all__ = ["Arbiter", "queue_layout"]
+
+
+def queue_layout(config: Config, tag_bits: int) -> data.StructLayout:
+    """Shape of what a request queue tells the arbiter (see its members of the same names)."""
+    candidate = candidate_layout(config, tag_bits)
+    return data.StructLayout(
+        {
+            "activation": candidate,
+            "precharge": candidate,
+            "burst": candidate,
+            "count": range(max(config.read_queue, config.write_queue) + 1),
+            "any_free": 1,
+            "aged": 1,
+            "waiting": 1,
+            "before_tile": 1,
+        }
+    )
+
+
+class Arbiter(wiring.Component):
+    """Chooses one command a cycle.
+
+    Members
+    -------
+    reads, writes : ``In(queue_layout(...))``
+        The request queues.
+    head : ``In(operation_layout(config))``, head_valid : ``In(1)``
+        The oldest PIM operation.
+    ready : ``In(ready_layout(config))``
+        What the guards allow.
+    prea, ref, rank : ``In``
+        The refresh.
+    tile_started, tile_waits, tile_may_start, tile_close : ``In``
+        The tile: its first activation has issued; it waits for that; only timing keeps it; banks
+        that must be closed for it.
+    gemv_clear, vector_clear, read_clear, write_clear : ``In(1)``
+        The data bus allows the GEMV at the head, the vector burst at the head, a RD, a WR.
+    command : ``Out(bus_layout(config))``
+        The command of this cycle, with its fields; it is on the bus in the next one.
+    tag, slot : ``Out``
+        Tag and slot of the request that RD or WR serves.
+    take_read, take_write, take_pim : ``Out(1)``
+        The request or operation leaves its queue.
+    take_refresh : ``Out(1)``
+        PREA or REF of the refresh issues.
+    waived : ``Out(1)``
+        ACT for an aged request issues.
+    """
+
+    def __init__(self, config: Config, *, tag_bits: int):
+        self._config = config
+        bus = bus_layout(config)
+        super().__init__(
+            {
+                "reads": In(queue_layout(config, tag_bits)),
+                "writes": In(queue_layout(config, tag_bits)),
+                "head": In(operation_layout(config)),
+                "head_valid": In(1),
+                "ready": In(ready_layout(config)),
+                "prea": In(1),
+                "ref": In(1),
+                "rank": In(range(max(2, config.ranks))),
+                "tile_started": In(1),
+                "tile_waits": In(1),
+                "tile_may_start": In(1),
+                "tile_close": In(config.banks),
+                "gemv_clear": In(1),
+                "vector_clear": In(1),
+                "command": Out(bus),
+                "tag": Out(tag_bits),
+                "slot": Out(range(max(config.read_queue, config.write_queue))),
+                "take_read": Out(1),
+                "take_write": Out(1),
+                "take_pim": Out(1),
+                "take_refresh": Out(1),
+                "waived": Out(1),
+            }
+        )
+
+    def _direction(self, m: Module, writing: Signal):
+        """Decide whether reads or writes are served."""
+        config, reads, writes = self._config, self.reads, self.writes
+        served = Signal(range(config.write_queue + 1))  # requests of this turn
+        forced = reads.waiting | writes.before_tile | writes.aged
+        to_writes = writes.any_free & (
+            ~reads.any_free
+            | (((writes.count >= config.write_high) | forced) & (served != 0) & ~reads.aged)
+        )
+        enough = ((writes.count <= config.write_low) & ~forced) | (served == config.write_queue)
+        to_reads = reads.any_free & (~writes.any_free | (enough & (served != 0) & ~writes.aged))
+        with m.If(Mux(writing, to_reads, to_writes)):
+            m.d.sync += [writing.eq(~writing), served.eq(0)]
+        with m.Elif((self.take_read | self.take_write) & (served != config.write_queue)):
+            m.d.sync += served.eq(served + 1)
+
+    def elaborate(self, platform):
+        m = Module()
+        config, head, ready = self._config, self.head, self.ready
+        reads, writes, command = self.reads, self.writes, self.command
+        row_slot = Signal()
+        writing = Signal()
+        m.d.sync += row_slot.eq(~row_slot)
+        self._direction(m, writing)
+
+        def oldest_is(operation: PimOperation):
+            return self.head_valid & (head.operation == operation)
+
+        activation = (
+            oldest_is(PimOperation.ACTIVATION)
+            & (self.tile_started | (self.tile_waits & self.tile_may_start))
+            & ready.PIM_ACTIVATION.bit_select(head.group, 1)
+        )
+        precharge = oldest_is(PimOperation.PRECHARGE) & ready.PIM_PRECHARGE
+        gemv = oldest_is(PimOperation.GEMV) & ready.PIM_GEMV & self.gemv_clear
+        wants_vector = oldest_is(PimOperation.GWRITE) & ~reads.aged & ~writes.aged
+        vector = wants_vector & ready.PIM_GWRITE_DATA & self.vector_clear
+
+        # Rows of the tile in MEM row buffers: bank by bank, or all of a rank.
+        unit = config.banks_per_rank if config.row_buffers == 1 else 1
+        tile_close = Signal()
+        tile_bank = Signal.like(command.bank)
+        allowed = ready.PREA if config.row_buffers == 1 else ready.PRE
+        for i in reversed(range(config.banks // unit)):
+            wanted = self.tile_close[i * unit : (i + 1) * unit].any()
+            with m.If(wanted & allowed[i]):
+                m.d.comb += [tile_close.eq(1), tile_bank.eq(i * unit)]
+        before_tile = reads.before_tile | writes.before_tile
+
+        def direction(name: str, other: bool = False):
+            candidate = Signal.like(reads[name], name=f"{'other' if other else 'current'}_{name}")
+            first, second = (reads, writes) if other else (writes, reads)
+            m.d.comb += candidate.eq(Mux(writing, first[name].as_value(), second[name].as_value()))
+            return candidate
+
+        activate, close = direction("activation"), direction("precharge")
+        burst, other = direction("burst"), direction("activation", other=True)
+        m.d.comb += [self.tag.eq(burst.tag), self.slot.eq(burst.slot)]
+
+        # Row commands.
+        with m.If(row_slot):
+            with m.If(self.prea | self.ref):
+                m.d.comb += [
+                    command.command.eq(Mux(self.ref, Command.REF, Command.PREA)),
+                    command.bank.eq(self.rank * config.banks_per_rank),
+                    self.take_refresh.eq(1),
+                ]
+            with m.Elif(activation):
+                m.d.comb += [
+                    command.command.eq(Command.PIM_ACTIVATION),
+                    command.bank.eq(head.group << 2),
+                    command.row.eq(head.row),
+                    self.take_pim.eq(1),
+                ]
+            with m.Elif(precharge):
+                m.d.comb += [command.command.eq(Command.PIM_PRECHARGE), self.take_pim.eq(1)]
+            with m.Elif(self.tile_waits & ~before_tile & tile_close):
+                close_tile = Command.PREA if config.row_buffers == 1 else Command.PRE
+                m.d.comb += [command.command.eq(close_tile), command.bank.eq(tile_bank)]
+            with m.Elif(activate.valid):
+                m.d.comb += [
+                    command.command.eq(Command.ACT),
+                    command.bank.eq(activate.bank),
+                    command.row.eq(activate.row),
+                    self.waived.eq(activate.aged),
+                ]
+            with m.Elif(close.valid):
+                m.d.comb += [command.command.eq(Command.PRE), command.bank.eq(close.bank)]
+            with m.Elif(other.valid):
+                m.d.comb += [
+                    command.command.eq(Command.ACT),
+                    command.bank.eq(other.bank),
+                    command.row.eq(other.row),
+                    self.waived.eq(other.aged),
+                ]
+
+        # Column commands.
+        with m.Elif(gemv):
+            fields = (
+                "column",
+                "column_step",
+                "half",
+                "offset",
+                "offset_step",
+                "slot",
+                "slots",
+                "k",
+            )
+            m.d.comb += [
+                command.command.eq(Command.PIM_GEMV),
+                *(command[name].eq(head[name]) for name in (*fields, "read")),
+                self.take_pim.eq(1),
+            ]
+        with m.Elif(vector):
+            m.d.comb += [
+                command.command.eq(Command.PIM_GWRITE_DATA),
+                command.half.eq(head.half),
+                command.offset.eq(head.offset),
+                self.take_pim.eq(1),
+            ]
+        with m.Elif(burst.valid):
+            m.d.comb += [
+                command.command.eq(Mux(writing, Command.WR, Command.RD)),
+                command.bank.eq(burst.bank),
+                command.column.eq(burst.column),
+                self.take_write.eq(writing),
+                self.take_read.eq(~writing),
+            ]
+        return m

@@ -1,0 +1,157 @@
+"""The timing constraints of a channel as data: which command waits for which, and how long."""
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import NamedTuple
+
+from hw.config import Config
+from hw.memory.commands import Command
+from hw.memory.timing import Timing
+
+__all__ = ["CONSTRAINTS", "OPENINGS", "TARGETS", "Constraint", "Scope", "constraints"]
+
+
+class Scope(IntEnum):
+    """How near to each other two commands must be for a constraint to hold between them.
+
+    A command that works on several banks is near to all of them.
+    """
+
+    ROW = 0  #: the same row of a bank; where ``subarrays`` is set, the same subarray
+    BANK = 1
+    BANK_GROUP = 2
+    RANK = 3
+    CHANNEL = 4
+    OTHER_RANK = 5  #: another rank of the channel
+
+
+class Constraint(NamedTuple):
+    """The least gap, in cycles, between a command and the ``window``-th later one in scope.
+
+    ``after_last`` counts from the last column product of the first command, which is later than its
+    issue for PIM_GEMV. ``row_buffers`` says in which devices the constraint holds.
+    """
+
+    scope: Scope
+    first: frozenset[Command]
+    later: frozenset[Command]
+    gap: Callable[[Timing], int]
+    window: int = 1
+    after_last: bool = False
+    row_buffers: tuple[int, ...] = (1, 2)
+
+
+#: What a command works on: one bank, the four of a bank group, all of a rank, all of the channel.
+TARGETS = {
+    Command.ACT: Scope.BANK,
+    Command.PRE: Scope.BANK,
+    Command.PREA: Scope.RANK,
+    Command.RD: Scope.BANK,
+    Command.RDA: Scope.BANK,
+    Command.WR: Scope.BANK,
+    Command.WRA: Scope.BANK,
+    Command.REF: Scope.RANK,
+    Command.PIM_GWRITE: Scope.BANK,
+    Command.PIM_GWRITE_DATA: Scope.CHANNEL,
+    Command.PIM_ACTIVATION: Scope.BANK_GROUP,
+    Command.PIM_DOTPRODUCT: Scope.CHANNEL,
+    Command.PIM_RDRESULT: Scope.CHANNEL,
+    Command.PIM_GEMV: Scope.CHANNEL,
+    Command.PIM_PRECHARGE: Scope.CHANNEL,
+}
+
+#: How often a command counts in a window: PIM_ACTIVATION opens four banks.
+OPENINGS = {Command.ACT: 1, Command.PIM_ACTIVATION: 4}
+
+ACT = frozenset({Command.ACT})
+CLOSE = frozenset({Command.PRE, Command.PREA})
+READ = frozenset({Command.RD, Command.RDA})
+WRITE = frozenset({Command.WR, Command.WRA})
+RDA, WRA = frozenset({Command.RDA}), frozenset({Command.WRA})
+FROM_ROW = READ | {Command.PIM_GWRITE}
+COLUMN = FROM_ROW | WRITE
+TO_DIE = WRITE | {Command.PIM_GWRITE_DATA}
+REF = frozenset({Command.REF})
+PIM_OPEN = frozenset({Command.PIM_ACTIVATION})
+PIM_CLOSE = frozenset({Command.PIM_PRECHARGE})
+PRODUCT = frozenset({Command.PIM_GEMV, Command.PIM_DOTPRODUCT})
+SLOT = PRODUCT | {Command.PIM_RDRESULT}
+OPEN = ACT | PIM_OPEN
+
+
+def _write_end(t: Timing) -> int:
+    """Return the cycles from WR to the end of its data."""
+    return t.nCWL + t.nBL
+
+
+def _closing(scope: Scope, later: frozenset[Command], *buffers: int) -> tuple[Constraint, ...]:
+    """Return what any command that closes a MEM row asks of a command that needs it closed."""
+    rest = {"row_buffers": buffers or (1, 2)}
+    return (
+        Constraint(scope, CLOSE, later, lambda t: t.nRP, **rest),
+        Constraint(scope, RDA, later, lambda t: t.nRTPL + t.nRP, **rest),
+        Constraint(scope, WRA, later, lambda t: _write_end(t) + t.nWR + t.nRP, **rest),
+    )
+
+
+#: All constraints. The spacing of bursts on the data bus is among them, but not the windows that
+#: results of PIM take; those are in :func:`hw.pim.gemv_sequencer.result_schedule`.
+CONSTRAINTS: tuple[Constraint, ...] = (
+    # The MEM row buffer of a bank.
+    Constraint(Scope.BANK, ACT, COLUMN, lambda t: t.nRCD),
+    Constraint(Scope.BANK, ACT, CLOSE, lambda t: t.nRAS),
+    Constraint(Scope.BANK, ACT, ACT, lambda t: t.nRC),
+    Constraint(Scope.BANK, FROM_ROW, CLOSE, lambda t: t.nRTPL),
+    Constraint(Scope.BANK, WRITE, CLOSE, lambda t: _write_end(t) + t.nWR),
+    *_closing(Scope.BANK, ACT),
+    # Openings of rows, in either row buffer.
+    Constraint(Scope.BANK_GROUP, OPEN, OPEN, lambda t: t.nRRDL),
+    Constraint(Scope.RANK, OPEN, OPEN, lambda t: t.nRRDS),
+    Constraint(Scope.RANK, OPEN, OPEN, lambda t: t.nFAW, window=4),
+    # Columns of MEM row buffers.
+    Constraint(Scope.BANK_GROUP, COLUMN, COLUMN, lambda t: t.nCCDL),
+    Constraint(Scope.RANK, COLUMN, COLUMN, lambda t: t.nCCDS),
+    Constraint(Scope.BANK_GROUP, WRITE, FROM_ROW, lambda t: _write_end(t) + t.nWTRL),
+    Constraint(Scope.RANK, WRITE, FROM_ROW, lambda t: _write_end(t) + t.nWTRS),
+    # The data bus: one burst after the other, and a turn-around between drivers.
+    Constraint(Scope.CHANNEL, READ, READ, lambda t: t.nBL),
+    Constraint(Scope.OTHER_RANK, READ, READ, lambda t: t.nBL + t.nTURN),
+    Constraint(Scope.CHANNEL, READ, TO_DIE, lambda t: t.nCL + t.nBL + t.nTURN - t.nCWL),
+    Constraint(Scope.CHANNEL, TO_DIE, TO_DIE, lambda t: t.nBL),
+    Constraint(Scope.CHANNEL, TO_DIE, READ, lambda t: _write_end(t) + t.nTURN - t.nCL),
+    # Refresh.
+    Constraint(Scope.RANK, ACT, REF, lambda t: t.nRC),
+    *_closing(Scope.RANK, REF),
+    Constraint(Scope.CHANNEL, PIM_CLOSE, REF, lambda t: t.nRP),
+    Constraint(Scope.RANK, REF, OPEN | REF, lambda t: t.nRFC),
+    # The PIM row buffers, the MAC units and the global vector buffer.
+    Constraint(Scope.CHANNEL, PIM_OPEN, PRODUCT, lambda t: t.nRCD),
+    Constraint(Scope.CHANNEL, PIM_OPEN, PIM_CLOSE, lambda t: t.nRAS),
+    Constraint(Scope.BANK_GROUP, PIM_OPEN, PIM_OPEN, lambda t: t.nRC),
+    Constraint(Scope.CHANNEL, PIM_CLOSE, PIM_OPEN, lambda t: t.nRP),
+    Constraint(Scope.CHANNEL, SLOT, SLOT, lambda t: t.nCCDL, after_last=True),
+    Constraint(Scope.CHANNEL, PRODUCT, PIM_CLOSE, lambda t: t.nRTPL, after_last=True),
+    Constraint(
+        Scope.CHANNEL, frozenset({Command.PIM_GWRITE_DATA}), PRODUCT, lambda t: _write_end(t)
+    ),
+    Constraint(Scope.CHANNEL, frozenset({Command.PIM_GWRITE}), PRODUCT, lambda t: t.nCL),
+    # Between the two row buffers of a bank: with two, only a row that both want must rest between;
+    # with one, PIM and ordinary accesses take the bank in turn.
+    *_closing(Scope.ROW, PIM_OPEN, 2),
+    Constraint(Scope.ROW, PIM_CLOSE, ACT, lambda t: t.nRP, row_buffers=(2,)),
+    *_closing(Scope.BANK, PIM_OPEN, 1),
+    Constraint(Scope.BANK, ACT, PIM_OPEN, lambda t: t.nRC, row_buffers=(1,)),
+    Constraint(Scope.BANK, PIM_CLOSE, ACT, lambda t: t.nRP, row_buffers=(1,)),
+    Constraint(Scope.BANK, PIM_OPEN, ACT, lambda t: t.nRC, row_buffers=(1,)),
+)
+
+
+def constraints(config: Config) -> list[Constraint]:
+    """Return the constraints that hold in a device, without those that any two cycles satisfy."""
+    return [
+        line
+        for line in CONSTRAINTS
+        if config.row_buffers in line.row_buffers
+        and line.gap(config.timing) > (0 if line.after_last else 1)
+        and not (line.scope is Scope.OTHER_RANK and config.ranks == 1)
+    ]

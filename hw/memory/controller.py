@@ -1,0 +1,292 @@
+"""Channel controller: serves ordinary requests and PIM operations of one memory channel."""
+
+from amaranth.hdl import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.config import Config
+from hw.memory.arbiter import Arbiter
+from hw.memory.commands import (
+    Command,
+    PimOperation,
+    Request,
+    bus_layout,
+    pim_layout,
+    request_layout,
+)
+from hw.memory.data_path import DataPath
+from hw.memory.guards import Guards, maximum_extent
+from hw.memory.pim_queue import PimQueue
+from hw.memory.refresh import Refresh
+from hw.memory.request_queue import RequestQueue
+from hw.memory.result_windows import ResultWindows
+from hw.memory.row_state import RowState
+from hw.memory.tile_order import TileOrder
+
+__all__ = ["Controller", "accept_layout"]
+
+
+def accept_layout(config: Config, tag_bits: int) -> data.StructLayout:
+    """Shape of the strobe that reports an acceptance: ``kind`` is 0 read, 1 write or 2 tile."""
+    bus = bus_layout(config)
+    return data.StructLayout(
+        {
+            "valid": 1,
+            "kind": 2,
+            "bank": bus["bank"].shape,
+            "row": bus["row"].shape,
+            "tag": tag_bits,
+        }
+    )
+
+
+class Controller(wiring.Component):
+    """Orders commands so that every timing constraint holds and every request is answered.
+
+    The policy stands in :mod:`hw.memory.arbiter`. Between ordinary requests and tiles, the order on
+    one row is that of acceptance; a tile is accepted when it becomes the oldest PIM operation and
+    the one before it has ended. Requests to one address are served in the order of acceptance.
+    A command chosen in one cycle is on the bus in the next.
+
+    An accepted request takes part in the choice from the next cycle on. Bound on service: each of
+    the at most ``read_queue`` (``write_queue``) requests of its kind that are older leaves at most
+    ``age`` cycles, one turn of each direction, one tile and one refresh after it became the oldest.
+
+    Members
+    -------
+    i_requests : ``In(stream.Signature(request_layout(config, tag_bits)))``
+        Ordinary requests, one burst each; ready if a slot for its kind is free.
+    i_pim : ``In(stream.Signature(pim_layout(config)))``
+        PIM operations, in order. Per tile: ACTIVATION of every bank group, all with one row, then
+        GEMV, then PRECHARGE; HEADER before the tiles that it describes; GWRITE anywhere.
+    o_reads : ``Out(stream.Signature({tag, data}, always_ready=True))``
+        Answers to reads; nCL + 4 cycles after the choice of RD.
+    o_writes : ``Out(stream.Signature({tag}, always_ready=True))``
+        WR has issued.
+    o_results : ``Out(stream.Signature({data}, always_ready=True))``
+        Results, burst by burst, in order.
+    o_pim_done : ``Out(1)``
+        A tile has ended: PIM_PRECHARGE is on the bus.
+    command : ``Out(bus_layout(config))``
+        The command/address bus.
+    o_data : ``Out``, i_data : ``In``, i_valid : ``In(1)``
+        The data bus, one column a cycle each way.
+    accept : ``Out(accept_layout(config, tag_bits))``
+        A request or a tile was accepted in this cycle.
+    o_idle : ``Out(1)``
+        No request and no PIM operation is pending, no data on its way, no refresh in progress.
+    """
+
+    def __init__(self, config: Config, tag_bits: int):
+        self._config = config
+        self._tag_bits = tag_bits
+        burst, column = config.burst_bytes * 8, config.column_bytes * 8
+        answers = data.StructLayout({"tag": tag_bits, "data": burst})
+        tags = data.StructLayout({"tag": tag_bits})
+        results = data.StructLayout({"data": burst})
+        super().__init__(
+            {
+                "i_requests": In(stream.Signature(request_layout(config, tag_bits))),
+                "i_pim": In(stream.Signature(pim_layout(config))),
+                "o_reads": Out(stream.Signature(answers, always_ready=True)),
+                "o_writes": Out(stream.Signature(tags, always_ready=True)),
+                "o_results": Out(stream.Signature(results, always_ready=True)),
+                "o_pim_done": Out(1),
+                "command": Out(bus_layout(config)),
+                "o_data": Out(column),
+                "i_data": In(column),
+                "i_valid": In(1),
+                "accept": Out(accept_layout(config, tag_bits)),
+                "o_idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config, tag_bits = self._config, self._tag_bits
+        m.submodules.reads = reads = RequestQueue(
+            config, depth=config.read_queue, others=config.write_queue, tag_bits=tag_bits
+        )
+        m.submodules.writes = writes = RequestQueue(
+            config, depth=config.write_queue, others=config.read_queue, tag_bits=tag_bits
+        )
+        m.submodules.pim = pim = PimQueue(config)
+        m.submodules.tiles = tiles = TileOrder(config)
+        m.submodules.rows = rows = RowState(config)
+        m.submodules.guards = guards = Guards(config)
+        m.submodules.refresh = refresh = Refresh(config)
+        m.submodules.windows = windows = ResultWindows(config)
+        m.submodules.data_path = data_path = DataPath(config, tag_bits=tag_bits)
+        m.submodules.arbiter = arbiter = Arbiter(config, tag_bits=tag_bits)
+        chosen = arbiter.command
+
+        # Acceptance: a request enters the queue of its kind, a tile its place among them.
+        request = self.i_requests.payload
+        is_write = request.kind == Request.WRITE
+        enters = self.i_requests.valid & self.i_requests.ready
+        m.d.comb += [
+            self.i_requests.ready.eq(Mux(is_write, writes.room, reads.room) & ~tiles.accept),
+            rows.query_bank.eq(request.bank),
+            rows.query_row.eq(request.row),
+            reads.enter.eq(enters & ~is_write),
+            writes.enter.eq(enters & is_write),
+            reads.wait.eq(writes.same),
+            writes.wait.eq(reads.same),
+            self.accept.valid.eq(enters | tiles.accept),
+            self.accept.kind.eq(Mux(tiles.accept, 2, is_write)),
+            self.accept.bank.eq(Mux(tiles.accept, 0, request.bank)),
+            self.accept.row.eq(Mux(tiles.accept, pim.head.row, request.row)),
+            self.accept.tag.eq(Mux(tiles.accept, 0, request.tag)),
+        ]
+
+        # What the queues have to know, and what they may ask for.
+        closes = Signal(config.banks)
+        may_activate = Mux(refresh.closing, 0, guards.ready.ACT)
+        m.d.comb += [
+            closes.eq(
+                Mux(chosen.command == Command.PRE, 1 << chosen.bank, 0)
+                | Mux(
+                    chosen.command == Command.PREA,
+                    ((1 << config.banks_per_rank) - 1) << chosen.bank,
+                    0,
+                )
+            ),
+            rows.activate.eq(chosen.command == Command.ACT),
+            rows.bank.eq(chosen.bank),
+            rows.row.eq(chosen.row),
+            rows.close.eq(closes),
+        ]
+        for queue, other in ((reads, writes), (writes, reads)):
+            take = arbiter.take_read if queue is reads else arbiter.take_write
+            m.d.comb += [
+                queue.bank.eq(request.bank),
+                queue.row.eq(request.row),
+                queue.column.eq(request.column),
+                queue.tag.eq(request.tag),
+                queue.hit.eq(rows.query_hit),
+                queue.take.eq(take),
+                other.served.eq(Mux(take, 1 << arbiter.slot, 0)),
+                queue.activated.eq(rows.activate),
+                queue.active_bank.eq(chosen.bank),
+                queue.active_row.eq(chosen.row),
+                queue.close.eq(closes),
+                queue.tile.eq(tiles.tile),
+                queue.open.eq(rows.open),
+                queue.may_activate.eq(Mux(tiles.barred, 0, may_activate)),
+                queue.may_activate_aged.eq(Mux(tiles.barred & ~tiles.waiver, 0, may_activate)),
+                queue.may_precharge.eq(Mux(refresh.closing, 0, guards.ready.PRE)),
+            ]
+        # Of the queues themselves, not of what the arbiter is told, which holds bursts too: for the
+        # compiled engine a signal is one, whatever its parts.
+        head = pim.head
+        holds_reads = pim.valid & (head.operation == PimOperation.GWRITE)
+        holds_reads &= ~reads.aged & ~writes.aged
+        reads_clear = windows.read_clear & ~refresh.closing & ~holds_reads
+        writes_clear = windows.write_clear & ~refresh.closing
+        m.d.comb += [
+            reads.may_column.eq(Mux(reads_clear, guards.ready.RD, 0)),
+            writes.may_column.eq(Mux(writes_clear, guards.ready.WR, 0)),
+            reads.release.eq(writes.served),
+            writes.release.eq(Mux(data_path.release, 1 << data_path.release_slot, 0)),
+        ]
+
+        # PIM: the oldest operation, the tile, and the columns of the last GEMV.
+        columns_left = Signal(range(maximum_extent(config) + 1))
+        reading_half = Signal()
+        is_gemv = chosen.command == Command.PIM_GEMV
+        with m.If(is_gemv):
+            m.d.sync += [columns_left.eq(head.extent), reading_half.eq(head.half)]
+        with m.Elif(columns_left != 0):
+            m.d.sync += columns_left.eq(columns_left - 1)
+        aged_closed = (reads.aged | writes.aged) & tiles.waiver
+        before_tile = reads.before_tile | writes.before_tile
+        wiring.connect(m, wiring.flipped(self.i_pim), pim.i)
+        m.d.comb += [
+            pim.pop.eq(arbiter.take_pim | tiles.header),
+            tiles.head.eq(head),
+            tiles.head_valid.eq(pim.valid),
+            tiles.may_start.eq(rows.tile_clear & ~before_tile & refresh.fits & ~aged_closed),
+            tiles.activate.eq(chosen.command == Command.PIM_ACTIVATION),
+            tiles.precharge.eq(chosen.command == Command.PIM_PRECHARGE),
+            tiles.waived.eq(arbiter.waived & tiles.barred),
+            rows.tile_row.eq(tiles.tile.row),
+            rows.rested.eq(guards.ready.ACT),
+        ]
+
+        # Refresh.
+        m.d.comb += [
+            refresh.tile_waits.eq(tiles.waits),
+            refresh.tile_runs.eq(tiles.started),
+            refresh.length.eq(tiles.length),
+            refresh.open.eq(rows.open),
+            refresh.may_prea.eq(guards.ready.PREA),
+            refresh.may_ref.eq(guards.ready.REF),
+            refresh.issue.eq(arbiter.take_refresh),
+        ]
+
+        # The choice.
+        for told, queue in ((arbiter.reads, reads), (arbiter.writes, writes)):
+            m.d.comb += [told[name].eq(getattr(queue, name)) for name, _ in told.shape()]
+        m.d.comb += [
+            arbiter.head.eq(head),
+            arbiter.head_valid.eq(pim.valid),
+            arbiter.ready.eq(guards.ready),
+            arbiter.prea.eq(refresh.prea),
+            arbiter.ref.eq(refresh.ref),
+            arbiter.rank.eq(refresh.rank),
+            arbiter.tile_started.eq(tiles.started),
+            arbiter.tile_waits.eq(tiles.waits),
+            arbiter.tile_may_start.eq(tiles.may_start),
+            arbiter.tile_close.eq(rows.tile_close),
+            arbiter.gemv_clear.eq(~head.read | (head.first >= windows.until_free)),
+            arbiter.vector_clear.eq(
+                windows.write_clear & ((columns_left == 0) | (reading_half != head.half))
+            ),
+        ]
+
+        # The command, and what follows from it.
+        m.d.comb += [
+            guards.command.eq(chosen.command),
+            guards.bank.eq(chosen.bank),
+            guards.extent.eq(head.extent),
+            windows.gemv.eq(head),
+            windows.issue.eq(is_gemv & head.read),
+        ]
+        m.d.sync += [
+            self.command.eq(chosen),
+            self.o_pim_done.eq(tiles.precharge),
+            self.o_writes.valid.eq(arbiter.take_write),
+            self.o_writes.payload.tag.eq(arbiter.tag),
+        ]
+
+        # Data.
+        m.d.comb += [
+            data_path.write.eq(writes.enter),
+            data_path.write_slot.eq(writes.slot),
+            data_path.write_data.eq(request.data),
+            data_path.launch_read.eq(arbiter.take_read),
+            data_path.tag.eq(arbiter.tag),
+            data_path.launch_write.eq(arbiter.take_write),
+            data_path.slot.eq(arbiter.slot),
+            data_path.launch_vector.eq(chosen.command == Command.PIM_GWRITE_DATA),
+            pim.fetch.eq(data_path.fetch),
+            data_path.vector.eq(pim.vector),
+            self.o_data.eq(data_path.o_data),
+            data_path.i_data.eq(self.i_data),
+            data_path.i_valid.eq(self.i_valid),
+            data_path.result.eq(windows.now),
+            self.o_reads.valid.eq(data_path.o_reads.valid),
+            self.o_reads.payload.eq(data_path.o_reads.payload),
+            self.o_results.valid.eq(data_path.o_results.valid),
+            self.o_results.payload.eq(data_path.o_results.payload),
+            self.o_idle.eq(
+                (reads.count == 0)
+                & (writes.count == 0)
+                & pim.empty
+                & ~tiles.tile.valid
+                & data_path.idle
+                & windows.idle
+                & ~refresh.closing
+            ),
+        ]
+        return m

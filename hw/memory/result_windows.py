@@ -1,0 +1,119 @@
+"""When results of PIM are on the data bus, known early enough to keep bursts away."""
+
+from amaranth.hdl import *
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.config import Config
+from hw.memory.delay_line import delayed
+from hw.memory.pim_queue import operation_layout
+from hw.pim.gemv_sequencer import result_cycles, result_latency
+
+__all__ = ["ResultWindows"]
+
+
+class ResultWindows(wiring.Component):
+    """Follows the columns of every PIM_GEMV that reads, and reserves the bus for its results.
+
+    A command named in cycle c is on the bus in c + 1.
+
+    Members
+    -------
+    gemv : ``In(operation_layout(config))``, issue : ``In(1)``
+        A PIM_GEMV that reads issues in this cycle.
+    read_clear, write_clear : ``Out(1)``
+        No result is on the data bus together with the burst of RD or WR named in this cycle, nor
+        within a turn-around of it.
+    until_free : ``Out``
+        Cycles, from the issue of a command named in this cycle, until the results that are on their
+        way leave the bus to another's.
+    now : ``Out(1)``
+        A result is on the bus.
+    idle : ``Out(1)``
+        No result is on its way.
+
+    Raises
+    ------
+    ValueError
+        If results come so early that a RD issued before could collide with one.
+    """
+
+    def __init__(self, config: Config):
+        self._config = config
+        timing = config.timing
+        self._reach = timing.nCL + timing.nBL + timing.nTURN
+        if result_latency(config) <= max(self._reach, timing.nCWL + timing.nBL + timing.nTURN):
+            raise ValueError(
+                f"the latency of results must exceed nCL + nBL + nTURN ({self._reach} cycles), not "
+                f"be {result_latency(config)!r}"
+            )
+        layout = operation_layout(config)
+        super().__init__(
+            {
+                "gemv": In(layout),
+                "issue": In(1),
+                "read_clear": Out(1),
+                "write_clear": Out(1),
+                "until_free": Out(layout["end"].shape),
+                "now": Out(1),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config, timing = self._config, self._config.timing
+        beats = -(-4 * config.banks_per_rank // config.column_bytes)
+        length = result_cycles(config)
+        turn = timing.nTURN if config.ranks > 1 else 0
+        pattern = sum(
+            ((1 << beats) - 1) << rank * (beats + timing.nTURN) for rank in range(config.ranks)
+        )
+
+        with m.If(self.issue):
+            m.d.sync += self.until_free.eq(self.gemv.end - 1)
+        with m.Elif(self.until_free != 0):
+            m.d.sync += self.until_free.eq(self.until_free - 1)
+
+        # Follow the columns, late enough that the reservation needs no longer reach than bursts.
+        late = result_latency(config) - 1 - self._reach
+        issue = delayed(m, self.issue, late, "issue")
+        slots = delayed(m, self.gemv.slots, late, "slots")
+        step = delayed(m, self.gemv.step, late, "step")
+        slots_left = Signal.like(self.gemv.slots)
+        slot_step = Signal.like(self.gemv.step)
+        until_last = Signal.like(self.gemv.step)
+        last = (slots_left != 0) & (until_last == 0)
+        with m.If(issue):
+            m.d.sync += [slots_left.eq(slots), slot_step.eq(step), until_last.eq(step)]
+        with m.Elif(last):
+            m.d.sync += [
+                slots_left.eq(slots_left - 1),
+                until_last.eq(slot_step + timing.nCCDL - 1),
+            ]
+        with m.Elif(until_last != 0):
+            m.d.sync += until_last.eq(until_last - 1)
+
+        # A slot's result follows its last column, or the result before it.
+        pending = Signal(range(2 * config.slots + 1))
+        spacing = Signal(range(length + turn))
+        reserve = Signal()
+        reserved = Signal(self._reach + length + 1)  # bit i: the cycle i cycles from now
+        m.d.comb += reserve.eq((last | (pending != 0)) & (spacing == 0))
+        m.d.sync += [
+            pending.eq(pending + last - reserve),
+            spacing.eq(Mux(reserve, length + turn - 1, Mux(spacing == 0, 0, spacing - 1))),
+            reserved.eq((reserved >> 1) | Mux(reserve, pattern << self._reach, 0)),
+        ]
+
+        def clear(latency: int):
+            first = 1 + latency - timing.nTURN
+            return ~reserved[max(0, first) : 1 + latency + timing.nBL + timing.nTURN].any()
+
+        m.d.comb += [
+            self.read_clear.eq(clear(timing.nCL)),
+            self.write_clear.eq(clear(timing.nCWL)),
+            self.now.eq(reserved[0]),
+            self.idle.eq((self.until_free == 0) & ~reserved.any() & (slots_left == 0)),
+        ]
+        return m

@@ -1,0 +1,143 @@
+"""One channel's part of a command trace, as arrays that rules can be checked on."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hw.config import Config
+from hw.memory.commands import Command
+from hw.memory.constraints import TARGETS, Scope
+from sim.command_trace import ACCEPT, describe
+
+__all__ = ["ChannelTrace", "Spread", "Violation"]
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A rule that a trace breaks.
+
+    Attributes
+    ----------
+    cycle, channel
+        Where: of the later command.
+    rule
+        What is broken.
+    first, later
+        The two commands, in words; ``first`` is empty if there is none.
+    missing
+        Cycles by which a gap is too short or a refresh late; 0 if the rule is about neither.
+    """
+
+    cycle: int
+    channel: int
+    rule: str
+    first: str
+    later: str
+    missing: int = 0
+
+    def __str__(self) -> str:
+        text = f"cycle {self.cycle}, channel {self.channel}: {self.later or 'end'}: {self.rule}"
+        text += f" (after {self.first})" if self.first else ""
+        return text + (f", {self.missing} cycles missing" if self.missing else "")
+
+
+@dataclass(slots=True)
+class Spread:
+    """Commands at all instances of a scope that they work on, by instance, then by time."""
+
+    index: Array  #: of the command in the trace
+    instance: Array  #: bank, bank group or rank
+    start: Array  #: position of the first event of the same instance
+
+    def last(self, events: Array) -> Array:
+        """Return the position of the last of these before each event, in its instance, or -1."""
+        if not len(events):
+            return np.zeros(0, np.int64)
+        position = np.maximum.accumulate(np.where(events, np.arange(len(events)), -1))
+        before = np.concatenate([[-1], position[:-1]])
+        return np.where(before < self.start, -1, before)
+
+
+@dataclass(slots=True)
+class ChannelTrace:
+    """Commands of one channel in the order of time, and the violations found so far.
+
+    Attributes
+    ----------
+    cycle, code, bank, row
+        One number a command.
+    extent
+        Cycles from a command to its last column product.
+    records, is_command
+        All records of the channel, ACCEPT too, and which of them are commands.
+    """
+
+    config: Config
+    number: int
+    records: Array
+    is_command: Array = field(init=False)
+    commands: Array = field(init=False)
+    cycle: Array = field(init=False)
+    code: Array = field(init=False)
+    bank: Array = field(init=False)
+    row: Array = field(init=False)
+    extent: Array = field(init=False)
+    violations: list[Violation] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        codes = self.records["command"]
+        self.is_command = (codes != ACCEPT) & (codes != Command.NOP.value)
+        self.commands = commands = self.records[self.is_command]
+        self.cycle = commands["cycle"].astype(np.int64)
+        self.code = commands["command"].astype(np.int64)
+        self.bank = commands["bank"].astype(np.int64)
+        self.row = commands["row"].astype(np.int64)
+        columns = commands["slots"].astype(np.int64) * commands["k"]
+        is_gemv = self.code == Command.PIM_GEMV.value
+        self.extent = np.where(is_gemv, (columns - 1) * self.config.timing.nCCDL, 0)
+
+    def any_of(self, commands: Iterable[Command]) -> Array:
+        """Return which commands are one of these."""
+        table = np.zeros(ACCEPT, bool)
+        table[[command.value for command in commands]] = True
+        return table[self.code]
+
+    def shift(self, scope: Scope) -> int:
+        """Return how many low bits of a bank's number do not matter at a scope."""
+        banks = {
+            Scope.BANK: 1,
+            Scope.BANK_GROUP: 4,
+            Scope.RANK: self.config.banks_per_rank,
+            Scope.CHANNEL: self.config.banks,
+        }
+        return banks[scope].bit_length() - 1
+
+    def spread(self, scope: Scope, commands: Iterable[Command]) -> Spread:
+        """Spread these commands over the instances of a scope."""
+        shift = self.shift(scope)
+        width = np.zeros(ACCEPT, np.int64)  # instances that a command works on
+        for command in commands:
+            width[command.value] = 1 << max(0, self.shift(TARGETS[command]) - shift)
+        count = width[self.code]
+        index = np.repeat(np.arange(len(self.code)), count)
+        offset = np.arange(len(index)) - np.repeat(np.cumsum(count) - count, count)
+        first = self.bank[index] >> shift & ~(count[index] - 1)
+        instance = (first + offset).astype(np.uint16)
+        order = np.argsort(instance, kind="stable")
+        instance = instance[order].astype(np.int64)
+        start = np.searchsorted(instance, np.arange(self.config.banks))
+        return Spread(index[order], instance, start[instance])
+
+    def add(self, rule: str, later: int, first: int | None = None, missing: int = 0) -> None:
+        """Note a violation by commands given by index."""
+        words = ""
+        if first is not None:
+            words = f"{describe(self.config, self.commands[first])} in cycle {self.cycle[first]}"
+        later_words = describe(self.config, self.commands[later])
+        cycle = int(self.cycle[later])
+        self.violations.append(
+            Violation(cycle, self.number, rule, words, later_words, int(missing))
+        )

@@ -1,0 +1,199 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hw.memory.commands import Command, PimOperation, Request
+from hw.presets import TINY
+
+#: Refreshes every few tiles, and banks that are few enough to collide.
+BUSY = replace(TINY, timing=replace(TINY.timing, nREFI=600, nRFC=60))
+RANKS = replace(BUSY, ranks=2, bank_groups=2)
+BLOCKED = replace(BUSY, row_buffers=1)
+SUBARRAYS = replace(BUSY, subarrays=256)
+
+
+def read(bank, row, column, tag=0):
+    return {"kind": Request.READ, "bank": bank, "row": row, "column": column, "tag": tag, "data": 0}
+
+
+def write(bank, row, column, data, tag=0):
+    return {**read(bank, row, column, tag), "kind": Request.WRITE, "data": data}
+
+
+def vector(half, offset, data=0):
+    operation = PimOperation.GWRITE
+    return {"operation": operation, "half": half, "offset": offset, "data": data}
+
+
+def header(tiles, length):
+    return {"operation": PimOperation.HEADER, "tiles": tiles, "length": length}
+
+
+def tile(config, row, gemvs=1, slots=1, k=1, read=1, half=0):
+    groups = sorted(range(config.groups), key=lambda group: group % config.bank_groups)
+    fields = {"slots": slots, "k": k, "read": read, "half": half, "column_step": k}
+    return [
+        *({"operation": PimOperation.ACTIVATION, "group": g, "row": row} for g in groups),
+        *[{"operation": PimOperation.GEMV, **fields}] * gemvs,
+        {"operation": PimOperation.PRECHARGE},
+    ]
+
+
+def cycles_of(outcome, command):
+    trace = outcome.trace
+    return trace["cycle"][trace["command"] == command.value].astype(int).tolist()
+
+
+def sequential_reads(config, rows):
+    return [
+        read(bank, row, 2 * burst, (row * config.banks + bank) * config.bursts + burst)
+        for row in range(rows)
+        for bank in range(config.banks)
+        for burst in range(config.bursts)
+    ]
+
+
+def random_traffic(config, seed, requests=120, tiles=6, rows=3):
+    """Return requests, PIM operations, what the reads see, the cells, and the slots read."""
+    rng = np.random.default_rng(seed)
+    flat, answers, ordinary, pim, slots_read = {}, {}, [], [], []
+    for tag in range(requests):
+        place = tuple(int(rng.integers(n)) for n in (config.banks, rows, config.bursts))
+        place = (*place[:2], 2 * place[2])
+        if rng.random() < 0.5:
+            ordinary.append(read(*place, tag))
+            answers[tag] = flat.get(place, 0)
+        else:
+            flat[place] = int.from_bytes(rng.bytes(config.burst_bytes), "little")
+            ordinary.append(write(*place, flat[place], tag))
+        if rng.random() < 0.1:
+            ordinary.append(int(rng.choice([1, 20, 150])))
+    for _ in range(tiles):
+        if rng.random() < 0.3:
+            pim.append(int(rng.choice([5, 300])))
+        pim += [vector(int(rng.integers(2)), 2 * i, i) for i in range(rng.integers(4))]
+        if rng.random() < 0.7:
+            pim.append(header(1, int(rng.integers(60, 200))))
+        slots = int(rng.choice([1, 2, 4]))
+        k, gemvs = int(rng.integers(1, config.columns // slots + 1)), int(rng.integers(1, 4))
+        row, half, readout = int(rng.integers(rows)), int(rng.integers(2)), int(rng.integers(2))
+        pim += tile(config, row, gemvs, slots, k, readout, half)
+        slots_read += list(range(slots)) * gemvs * readout
+    return ordinary, pim, answers, flat, slots_read
+
+
+@pytest.mark.parametrize("config", [BUSY, BLOCKED, RANKS, SUBARRAYS])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_random_traffic_sees_a_flat_memory_and_breaks_no_rule(drive, config, seed):
+    ordinary, pim, answers, flat, slots_read = random_traffic(config, seed)
+    outcome = drive(config, ordinary, pim)
+    assert outcome.answers == answers
+    assert {place: outcome.cells[place] for place in flat} == flat
+    assert [result >> 8 & 0xFF for result in outcome.results[:: config.result_bursts]] == slots_read
+
+
+def test_sequential_reads_keep_the_data_bus_busy(drive):
+    requests = sequential_reads(TINY, 6)
+    outcome = drive(TINY, requests)
+    issues = cycles_of(outcome, Command.RD)
+    assert len(issues) * TINY.timing.nBL / (issues[-1] - issues[0]) > 0.9
+
+
+def test_sequential_reads_go_on_beside_tiles(drive):
+    requests = sequential_reads(RANKS, 3)
+    length = 138
+    pim = [header(4, length)]
+    for row in range(4):
+        pim += tile(RANKS, 100 + row, 2, 2, 16, half=row & 1)
+    alone = drive(RANKS, [], pim)
+    together = drive(RANKS, requests, pim)
+    blocked = drive(replace(RANKS, row_buffers=1), requests, pim)
+    assert together.tiles[-1] < 1.2 * alone.tiles[-1]
+    assert together.cycles < 0.8 * blocked.cycles
+
+
+def test_tiles_follow_each_other_as_fast_as_timing_allows(drive):
+    t = TINY.timing
+    pim = [header(6, 100)]
+    for row in range(6):
+        pim += tile(TINY, row, 2, 2, 8)
+    outcome = drive(TINY, [], pim)
+    starts = cycles_of(outcome, Command.PIM_ACTIVATION)
+    columns = 2 * 2 * 8
+    shortest = t.nRCD + (columns - 1) * t.nCCDL + t.nRTPL + t.nRP
+    periods = np.diff(starts)
+    assert periods.max() <= shortest + 3, periods
+
+
+def test_columns_of_consecutive_gemvs_follow_without_a_bubble(drive):
+    outcome = drive(TINY, [], tile(TINY, 1, gemvs=4, slots=2, k=8))
+    assert set(np.diff(cycles_of(outcome, Command.PIM_GEMV))) == {2 * 8 * TINY.timing.nCCDL}
+
+
+def test_read_after_accepted_write_returns_the_new_data(drive):
+    requests = []
+    for i in range(8):
+        requests += [write(1, 5, 2, 100 + i, 2 * i), read(1, 5, 2, 2 * i + 1)]
+    outcome = drive(TINY, requests)
+    assert outcome.answers == {2 * i + 1: 100 + i for i in range(8)}
+
+
+def test_tile_forces_the_drain_of_an_earlier_write_to_its_row(drive):
+    reads = [read(0, 0, 2 * (i % 8), i) for i in range(200)]
+    outcome = drive(TINY, [write(2, 7, 0, 1, 1000), *reads], [20, *tile(TINY, 7)])
+    (written,), (started,) = (
+        cycles_of(outcome, Command.WR),
+        cycles_of(outcome, Command.PIM_ACTIVATION),
+    )
+    assert written < started < cycles_of(outcome, Command.RD)[-1]
+
+
+def test_request_to_the_row_of_a_tile_waits_for_its_end(drive):
+    pim = tile(TINY, 3, gemvs=4, slots=2, k=8)
+    outcome = drive(TINY, [60, read(0, 3, 0, 1), read(1, 4, 0, 2)], pim)
+    assert outcome.served[1] > outcome.tiles[0] + TINY.timing.nRP
+    assert outcome.served[2] < outcome.tiles[0]
+
+
+def test_vector_waits_for_the_gemv_that_reads_its_half(drive):
+    pim = tile(TINY, 3, gemvs=1, slots=2, k=8)
+    pim[2:2] = [vector(1, 0), vector(0, 0)]
+    outcome = drive(TINY, [], pim)
+    (gemv,), (other, same) = (
+        cycles_of(outcome, Command.PIM_GEMV),
+        cycles_of(outcome, Command.PIM_GWRITE_DATA),
+    )
+    assert other - gemv < 6
+    assert same > gemv + 15 * TINY.timing.nCCDL
+
+
+def test_refresh_comes_in_time_beside_reads_that_never_pause(drive):
+    outcome = drive(BUSY, [read(i % 4, 0, 0, i) for i in range(900)], cycles=2000)
+    refreshes = cycles_of(outcome, Command.REF)
+    assert np.all(np.array(refreshes) < BUSY.timing.nREFI * (1 + np.arange(3)) + 100)
+
+
+def test_refresh_is_pulled_in_for_a_tile_that_would_not_fit(drive):
+    pim = [header(1, 300), 380, *tile(BUSY, 3, gemvs=4, slots=2, k=16, read=0)]
+    outcome = drive(BUSY, [], pim)
+    (refresh,), (started,) = (
+        cycles_of(outcome, Command.REF)[:1],
+        cycles_of(outcome, Command.PIM_ACTIVATION),
+    )
+    assert 380 < refresh < BUSY.timing.nREFI
+    assert started >= refresh + BUSY.timing.nRFC
+
+
+def test_nothing_starves(drive):
+    config = replace(BUSY, age=100)
+    rng = np.random.default_rng(7)
+    hits = [read(0, 0, 2 * (i % 8), i) for i in range(300)]
+    other = [write(0, 9, 0, 1, 900), read(0, 8, 0, 901)]
+    pim = [header(20, 64)]
+    for row in rng.integers(100, 200, 20):
+        pim += tile(config, int(row), 1, 1, 16, read=0)
+    outcome = drive(config, [*hits[:20], *other, *hits[20:]], pim)
+    for tag in (900, 901):
+        assert outcome.served[tag] - outcome.accepted[tag] < 2000
+    assert len(outcome.tiles) == 20
