@@ -35,7 +35,16 @@ class MatrixUnit(wiring.Component):
 
     GEMMs that follow one another thus start every ``max(rows, weight_cycles,
     Accumulator.interval)`` cycles. One instruction of each kind waits inside, and its stream is not
-    ready while it does. A DRAIN writes a row a cycle.
+    ready while it does: a program that takes three weight tiles ahead of their GEMMs never ends.
+
+    An instruction that is taken in cycle t starts in cycle t + 1 at the earliest. In detail, a
+    weight tile that starts in cycle w is complete in cycle
+    ``w + WeightLoader.latency + weight_cycles - 1``; its GEMM starts in cycle
+    ``w + max(1, weight_cycles - 1 - SystolicArray.swap_delay(array_rows - 1))`` at the earliest;
+    the next weight tile in cycle ``w + weight_cycles``, and after the start of that GEMM. A GEMM
+    that starts in cycle g is complete in cycle ``g + latency + rows - 1``, a DRAIN that starts in
+    cycle d in cycle ``d + Drain.latency + rows - 1``, and it has read in cycle ``d + rows``.
+    A permission counts from the cycle after its cause.
 
     Parameters
     ----------
