@@ -36,7 +36,7 @@ class ToBF16(wiring.Component):
     Subnormal numbers become zero, of their sign, and every NaN becomes 0x7FC0.
 
     A result leaves :attr:`latency` cycles after its argument enters, and one may enter every
-    cycle. The unit runs freely: there is no valid and no backpressure.
+    cycle. The unit runs freely: no valid, no backpressure, no reset.
 
     Members
     -------
@@ -53,5 +53,7 @@ class ToBF16(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.d.sync += self.o.eq(narrow(self.a))
+        result = Signal(BF16, reset_less=True)
+        m.d.sync += result.eq(narrow(self.a))
+        m.d.comb += self.o.eq(result)
         return m

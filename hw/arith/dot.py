@@ -49,7 +49,7 @@ class Dot(wiring.Component):
     Neighbours are summed first, (x0 + x1) + (x2 + x3); a single lane is just the product.
 
     A result leaves :attr:`latency` cycles after its vectors enter, and a pair of vectors may enter
-    every cycle. The unit runs freely: there is no valid and no backpressure.
+    every cycle. The unit runs freely: no valid, no backpressure, no reset.
 
     Parameters
     ----------

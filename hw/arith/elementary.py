@@ -122,6 +122,21 @@ class _Rest(data.Struct):
     special: _Special
 
 
+class _Argument(data.Struct):
+    """An argument on its way to its interval."""
+
+    fraction: unsigned(23)
+    table: unsigned(2)
+    shift: unsigned(5)
+    is_exp: unsigned(1)
+    negative: unsigned(1)
+
+
+def _register(shape, *, name=None):
+    """Return a pipeline register, which needs no reset."""
+    return Signal(shape, name=name, reset_less=True, src_loc_at=1)
+
+
 class Elementary(wiring.Component):
     """Exponential, reciprocal or reciprocal square root of a binary32 number.
 
@@ -129,7 +144,7 @@ class Elementary(wiring.Component):
     are read as zero; a result below 2⁻¹²⁶ is zero; every NaN is 0x7FC00000.
 
     A result leaves :attr:`latency` cycles after its argument enters, and an argument, of any
-    function, may enter every cycle. The unit runs freely: there is no valid and no backpressure.
+    function, may enter every cycle. The unit runs freely: no valid, no backpressure, no reset.
 
     Members
     -------
@@ -149,28 +164,49 @@ class Elementary(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        rest = [Signal(_Rest, name=f"rest_{stage}") for stage in range(1, self.latency)]
+        rest = [_register(_Rest, name=f"rest_{stage}") for stage in range(1, self.latency)]
         m.d.sync += [new.eq(old) for old, new in pairwise(rest)]
+        table, fraction = self._reduce(m, rest)
+        v = self._evaluate(m, table, fraction)
 
+        # Stage 8: round and pack; the significand's leading 1 adds to the exponent.
+        rounded = Signal(25)
+        packed = Signal(signed(34))
+        result = _register(Binary32)
+        m.d.comb += [
+            rounded.eq((v + (1 << (C0_FRACTION - 24))) >> (C0_FRACTION - 23)),
+            packed.eq(Cat(C(0, 23), rest[-1].exponent - 1).as_signed() + rounded),
+            self.o.eq(result),
+        ]
+        sign, special, exponent = rest[-1].sign, rest[-1].special, packed[23:].as_signed()
+        ordinary = special == _Special.NONE
+        m.d.sync += result.eq(Cat(packed[:31], sign))
+        with m.If(special == _Special.NAN):
+            m.d.sync += result.eq(NAN_BITS)
+        with m.Elif((special == _Special.INFINITY) | ordinary & (exponent >= 0xFF)):
+            m.d.sync += result.eq(Cat(C(0, 23), C(0xFF, 8), sign))
+        with m.Elif((special == _Special.ZERO) | (exponent <= 0)):
+            m.d.sync += result.eq(Cat(C(0, 31), sign))
+
+        return m
+
+    def _reduce(self, m, rest):
+        """Stages 1 to 3: return registers that hold a table and a fraction; write ``rest``."""
         # Stage 1: sort out special cases, and multiply by either half of log2(e).
         a = self.a
         is_zero, is_top = ~a.exponent.any(), a.exponent.all()
         is_exp, is_rsqrt = self.function == Function.EXP, self.function == Function.RSQRT
         significand = Mux(is_zero, 0, Cat(a.fraction, 1))
-        low, high = Signal(24 + 14), Signal(24 + 15)
-        is_exp_1, is_exp_2 = Signal(), Signal()
-        negative_1, negative_2 = Signal(), Signal()
-        shift_1, shift_2 = Signal(5), Signal(5)
-        table_1, table_2, table = Signal(2), Signal(2), Signal(2)
-        fraction_1, fraction_2, fraction = Signal(23), Signal(23), Signal(23)
+        low, high = _register(24 + 14, name="low"), _register(24 + 15, name="high")
+        first = _register(_Argument)
         m.d.sync += [
             low.eq(significand * (_LOG2_E & 0x3FFF)),
             high.eq(significand * (_LOG2_E >> 14)),
-            is_exp_1.eq(is_exp),
-            negative_1.eq(a.sign),
-            shift_1.eq(Mux(a.exponent < 133 - 31, 31, 133 - a.exponent)),
-            table_1.eq(Mux(is_rsqrt, Cat(~a.exponent[0], 1), ~is_exp)),
-            fraction_1.eq(a.fraction),
+            first.is_exp.eq(is_exp),
+            first.negative.eq(a.sign),
+            first.shift.eq(Mux(a.exponent < 133 - 31, 31, 133 - a.exponent)),
+            first.table.eq(Mux(is_rsqrt, Cat(~a.exponent[0], 1), ~is_exp)),
+            first.fraction.eq(a.fraction),
             rest[0].sign.eq(a.sign & ~is_exp),
             rest[0].special.eq(_Special.NONE),
         ]
@@ -193,37 +229,34 @@ class Elementary(wiring.Component):
         with m.Elif(is_top):
             m.d.sync += rest[0].special.eq(_Special.ZERO)
 
-        # Stage 2: add the halves; 28 + 23 fraction bits become 29.
-        product = Signal(31)
-        m.d.sync += [
-            product.eq((low[14:] + high)[8:]),
-            is_exp_2.eq(is_exp_1),
-            negative_2.eq(negative_1),
-            shift_2.eq(shift_1),
-            table_2.eq(table_1),
-            fraction_2.eq(fraction_1),
-        ]
+        # Stage 2: add the halves; of 28 + 23 fraction bits 29 stay.
+        product = _register(31)
+        second = _register(_Argument)
+        m.d.sync += [product.eq((low[14:] + high)[8:]), second.eq(first)]
 
-        # Stage 3: bring the exponential's argument to 23 fraction bits; its integer part is an
-        # exponent.
+        # Stage 3: bring the exponential's argument to 23 fraction bits; the rest is an exponent.
         magnitude = Signal(31)
         y = Signal(signed(32))
+        table, fraction = _register(2, name="table"), _register(23, name="fraction")
         m.d.comb += [
-            magnitude.eq(product >> shift_2),
-            y.eq(Mux(negative_2, -magnitude, magnitude)),
+            magnitude.eq(product >> second.shift),
+            y.eq(Mux(second.negative, -magnitude, magnitude)),
         ]
-        m.d.sync += [fraction.eq(fraction_2), table.eq(table_2)]
-        with m.If(is_exp_2):
+        m.d.sync += [table.eq(second.table), fraction.eq(second.fraction)]
+        with m.If(second.is_exp):
             m.d.sync += [
                 fraction.eq(y[:23]),
                 rest[2].exponent.eq(rest[1].exponent + y[23:].as_signed()),
             ]
+        return table, fraction
 
+    def _evaluate(self, m, table, fraction):
+        """Stages 4 to 7: return the register that holds v."""
         # Stage 4: look up the quadratic.
-        t_4, t_5 = Signal(T_BITS), Signal(T_BITS)
-        c0_4, c0_5, c0_6 = Signal(28), Signal(28), Signal(28)
-        c1 = Signal(signed(22))
-        c2 = Signal(15)
+        t_4, t_5 = (_register(T_BITS, name=f"t_{stage}") for stage in (4, 5))
+        c0_4, c0_5, c0_6 = (_register(28, name=f"c0_{stage}") for stage in (4, 5, 6))
+        c1 = _register(signed(22))
+        c2 = _register(15)
         m.d.sync += t_4.eq(fraction)
         with m.Switch(Cat(fraction[T_BITS:], table)):
             for row, coefficients in enumerate(TABLE):
@@ -231,41 +264,20 @@ class Elementary(wiring.Component):
                     m.d.sync += [x.eq(y) for x, y in zip((c0_4, c1, c2), coefficients, strict=True)]
 
         # Stage 5: c1 + c2·t.
-        slope = Signal(signed(22))
+        slope = _register(signed(22))
         linear = (c2 * t_4[T_DROPPED:]) >> (C2_FRACTION + 23 - T_DROPPED - C1_FRACTION)
         m.d.sync += [slope.eq(c1 + linear), c0_5.eq(c0_4), t_5.eq(t_4)]
 
         # Stage 6: multiply that by either half of t.
         half = T_BITS // 2
-        slope_low, slope_high = Signal(signed(22 + half)), Signal(signed(22 + half))
+        low, high = (_register(signed(22 + half), name=f"rise_{part}") for part in ("low", "high"))
         m.d.sync += [
-            slope_low.eq(slope * t_5[:half]),
-            slope_high.eq(slope * t_5[half:]),
+            low.eq(slope * t_5[:half]),
+            high.eq(slope * t_5[half:]),
             c0_6.eq(c0_5),
         ]
 
         # Stage 7: add the halves and c0.
-        v = Signal(28)  # in [1, 2]
-        rise = (slope_low + (slope_high << half)) >> (C1_FRACTION + 23 - C0_FRACTION)
-        m.d.sync += v.eq(c0_6 + rise)
-
-        # Stage 8: round and pack; the significand's leading 1 adds to the exponent.
-        rounded = Signal(25)
-        packed = Signal(signed(34))
-        m.d.comb += [
-            rounded.eq((v + (1 << (C0_FRACTION - 24))) >> (C0_FRACTION - 23)),
-            packed.eq(Cat(C(0, 23), rest[-1].exponent - 1).as_signed() + rounded),
-        ]
-        new_exponent = packed[23:].as_signed()
-        special = rest[-1].special
-        m.d.sync += self.o.eq(Cat(packed[:31], rest[-1].sign))
-        with m.If(special == _Special.NAN):
-            m.d.sync += self.o.eq(NAN_BITS)
-        with m.Elif(
-            (special == _Special.INFINITY) | (special == _Special.NONE) & (new_exponent >= 0xFF)
-        ):
-            m.d.sync += [self.o.exponent.eq(0xFF), self.o.fraction.eq(0)]
-        with m.Elif((special == _Special.ZERO) | (new_exponent <= 0)):
-            m.d.sync += [self.o.exponent.eq(0), self.o.fraction.eq(0)]
-
-        return m
+        v = _register(28)  # in [1, 2]
+        m.d.sync += v.eq(c0_6 + ((low + (high << half)) >> (C1_FRACTION + 23 - C0_FRACTION)))
+        return v

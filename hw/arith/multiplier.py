@@ -1,7 +1,7 @@
 """Pipelined multipliers; their golden model is :func:`hw.arith.binary32.multiply`."""
 
 from amaranth.hdl import *
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arith.bf16 import BF16
@@ -17,7 +17,7 @@ class ProductBF16(wiring.Component):
     0x7FC00000.
 
     A product leaves :attr:`latency` cycles after its factors enter, and a pair of factors may
-    enter every cycle. The unit runs freely: there is no valid and no backpressure.
+    enter every cycle. The unit runs freely: no valid, no backpressure, no reset.
 
     Parameters
     ----------
@@ -50,27 +50,37 @@ class ProductBF16(wiring.Component):
         a_max, b_max = a.exponent.all(), b.exponent.all()
         product = Signal(16)  # 2.14 fixed point, in [1, 4)
         exponent = Signal(signed(10))  # -125 to 384
+        sign = Signal()
+        result = Signal(Binary32, reset_less=True)
+        fraction = Mux(product[15], product[:15], Cat(C(0, 1), product[:14]))
         m.d.comb += [
             product.eq(Cat(a.fraction, 1) * Cat(b.fraction, 1)),
             exponent.eq(a.exponent + b.exponent - 127 + product[15]),
+            sign.eq(a.sign ^ b.sign),
+            self.o.eq(result),
         ]
-        m.d.sync += [
-            self.o.sign.eq(a.sign ^ b.sign),
-            self.o.exponent.eq(exponent),
-            self.o.fraction.eq(Mux(product[15], product << 8, product << 9)),
-        ]
-        nan = (a_max & (a.fraction.any() | b_zero)) | (b_max & (b.fraction.any() | a_zero))
-        with m.If(nan):
-            m.d.sync += self.o.eq(NAN_BITS)
+        m.d.sync += result.eq(Cat(C(0, 8), fraction, exponent[:8], sign))
+        with m.If((a_max & (a.fraction.any() | b_zero)) | (b_max & (b.fraction.any() | a_zero))):
+            m.d.sync += result.eq(NAN_BITS)
         with m.Elif(a_max | b_max | (exponent >= 0xFF)):
-            m.d.sync += [self.o.exponent.eq(0xFF), self.o.fraction.eq(0)]
+            m.d.sync += result.eq(Cat(C(0, 23), C(0xFF, 8), sign))
         with m.Elif(a_zero | b_zero | (exponent <= 0)):
-            m.d.sync += [self.o.exponent.eq(0), self.o.fraction.eq(0)]
+            m.d.sync += result.eq(Cat(C(0, 31), sign))
         if self._zero_b:
             with m.If(b_zero):
-                m.d.sync += self.o.eq(0)
+                m.d.sync += result.eq(0)
 
         return m
+
+
+class _Rest(data.Struct):
+    """What is known of a product beside its significand; the exponent is biased."""
+
+    exponent: signed(10)  # -125 to 383 unless a factor is special
+    sign: unsigned(1)
+    zero: unsigned(1)
+    infinite: unsigned(1)
+    nan: unsigned(1)
 
 
 class Multiplier(wiring.Component):
@@ -80,7 +90,7 @@ class Multiplier(wiring.Component):
     every NaN is 0x7FC00000.
 
     A product leaves :attr:`latency` cycles after its factors enter, and a pair of factors may
-    enter every cycle. The unit runs freely: there is no valid and no backpressure.
+    enter every cycle. The unit runs freely: no valid, no backpressure, no reset.
 
     Members
     -------
@@ -103,59 +113,50 @@ class Multiplier(wiring.Component):
         a, b = self.a, self.b
         a_zero, b_zero = ~a.exponent.any(), ~b.exponent.any()
         a_max, b_max = a.exponent.all(), b.exponent.all()
-        low = Signal(36)
-        high = Signal(36)
-        sign = Signal()
-        exponent = Signal(signed(10))  # -125 to 383 unless a factor is special
-        zero = Signal()
-        infinite = Signal()
-        nan = Signal()
+        low = Signal(36, reset_less=True)
+        high = Signal(36, reset_less=True)
+        rest = Signal(_Rest, reset_less=True)
         m.d.sync += [
             low.eq(Cat(a.fraction, 1) * b.fraction[:12]),
             high.eq(Cat(a.fraction, 1) * Cat(b.fraction[12:], 1)),
-            sign.eq(a.sign ^ b.sign),
-            exponent.eq(a.exponent + b.exponent - 127),
-            zero.eq(a_zero | b_zero),
-            infinite.eq(a_max | b_max),
-            nan.eq((a_max & (a.fraction.any() | b_zero)) | (b_max & (b.fraction.any() | a_zero))),
+            rest.exponent.eq(a.exponent + b.exponent - 127),
+            rest.sign.eq(a.sign ^ b.sign),
+            rest.zero.eq(a_zero | b_zero),
+            rest.infinite.eq(a_max | b_max),
+            rest.nan.eq(
+                (a_max & (a.fraction.any() | b_zero)) | (b_max & (b.fraction.any() | a_zero))
+            ),
         ]
 
         # Stage 2: add the halves.
-        product = Signal(48)  # 2.46 fixed point, in [1, 4)
-        product_sign = Signal()
-        product_exponent = Signal(signed(10))
-        product_zero = Signal()
-        product_infinite = Signal()
-        product_nan = Signal()
-        m.d.sync += [
-            product.eq(Cat(low[:12], low[12:] + high)),
-            product_sign.eq(sign),
-            product_exponent.eq(exponent),
-            product_zero.eq(zero),
-            product_infinite.eq(infinite),
-            product_nan.eq(nan),
-        ]
+        product = Signal(48, reset_less=True)  # 2.46 fixed point, in [1, 4)
+        product_rest = Signal(_Rest, reset_less=True)
+        m.d.sync += [product.eq(Cat(low[:12], low[12:] + high)), product_rest.eq(rest)]
 
         # Stage 3: normalise, round and pack.
         wide = product[47]
-        fraction, half, rest = Signal(23), Signal(), Signal()
-        packed = Signal(signed(34))
+        fraction = Signal(23)
+        round_up = Signal()
+        exponent = Signal(signed(10))
+        packed = Signal(32)
+        carry = Signal()
+        result = Signal(Binary32, reset_less=True)
+        half = Mux(wide, product[23], product[22])
+        below = product[:22].any() | (wide & product[22])
         m.d.comb += [
             fraction.eq(Mux(wide, product[24:47], product[23:46])),
-            half.eq(Mux(wide, product[23], product[22])),
-            rest.eq(product[:22].any() | (wide & product[22])),
-            packed.eq(
-                Cat(fraction, (product_exponent + wide)[:11]).as_signed()
-                + (half & (rest | fraction[0]))
-            ),
+            round_up.eq(half & (below | fraction[0])),
+            carry.eq(round_up & fraction.all()),
+            exponent.eq(product_rest.exponent + wide + carry),
+            packed.eq(Cat((fraction + round_up)[:23], exponent[:8], product_rest.sign)),
+            self.o.eq(result),
         ]
-        new_exponent = packed[23:].as_signed()
-        m.d.sync += self.o.eq(Cat(packed[:31], product_sign))
-        with m.If(product_nan):
-            m.d.sync += self.o.eq(NAN_BITS)
-        with m.Elif(product_infinite | ~product_zero & (new_exponent >= 0xFF)):
-            m.d.sync += [self.o.exponent.eq(0xFF), self.o.fraction.eq(0)]
-        with m.Elif(product_zero | (new_exponent <= 0)):
-            m.d.sync += [self.o.exponent.eq(0), self.o.fraction.eq(0)]
+        m.d.sync += result.eq(packed)
+        with m.If(product_rest.nan):
+            m.d.sync += result.eq(NAN_BITS)
+        with m.Elif(product_rest.infinite | ~product_rest.zero & (exponent >= 0xFF)):
+            m.d.sync += result.eq(Cat(C(0, 23), C(0xFF, 8), product_rest.sign))
+        with m.Elif(product_rest.zero | (exponent <= 0)):
+            m.d.sync += result.eq(Cat(C(0, 31), product_rest.sign))
 
         return m
