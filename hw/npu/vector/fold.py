@@ -54,7 +54,7 @@ class SerialFold(wiring.Component):
         super().__init__({"i": In(Binary32), "phase": In(range(width)), "o": Out(Binary32)})
 
     @staticmethod
-    def latency_of(width):
+    def latency_of(width: int) -> int:
         """Return the latency of a unit of a width, without building one."""
         return 0 if width == 1 else _starts(width)[-1] + Adder.latency
 
@@ -86,13 +86,13 @@ class SerialFold(wiring.Component):
         return m
 
 
-def _starts(width):
+def _starts(width: int) -> list[int]:
     """Return the cycle in which each level first uses the adder, from the first number on.
 
     >>> _starts(8)
     [1, 6, 16]
     """
-    starts = []
+    starts: list[int] = []
     ready = 1  # of the second number
     for level in range(1, width.bit_length()):
         taken = {(1 << i, start % (1 << i)) for i, start in enumerate(starts, 1)}

@@ -51,7 +51,7 @@ class LaneTree(wiring.Component):
         )
 
     @staticmethod
-    def latency_of(lanes, period):
+    def latency_of(lanes: int, period: int) -> int:
         """Return the latency of a tree, without building one."""
         groups = min(lanes, period)
         tree = exact_log2(lanes // groups) * Adder.latency

@@ -60,7 +60,7 @@ class Largest(wiring.Component):
         )
 
     @staticmethod
-    def latency_of(lanes):
+    def latency_of(lanes: int) -> int:
         """Return the latency of a unit, without building one."""
         return 1 + exact_log2(lanes)
 

@@ -132,7 +132,7 @@ class Schedule:
 
     def accumulate(self, route: Route) -> int:
         """Return the tap at which elements enter the second adder, to be summed."""
-        before = {
+        before: dict[Route, int] = {
             Route.NORM: Adder.latency,
             Route.SOFTMAX: Adder.latency + Elementary.latency,
             Route.TAIL: 1,

@@ -35,10 +35,10 @@ class VectorUnit(wiring.Component):
     kept but two scalars a row. :func:`hw.npu.vector.schedule.cycles` says how long an instruction
     takes, :mod:`hw.npu.vector.golden` what it computes.
 
-    Addresses and strides are multiples of ``lanes`` numbers of their operand's format (``b`` of
-    TAIL: its rows). ``n`` is a multiple of ``lanes`` except in SOFTMAX and ARGMAX; TRANSPOSE takes
-    multiples of ``Schedule.run`` rows; ``m`` is at most 1023. None of that is checked. The result
-    may replace operand a if it has the same stride and its elements are no wider.
+    Addresses and strides are multiples of ``lanes`` numbers of their operand's format; those of the
+    weights (``b``) of TAIL are even. ``n`` is a multiple of ``lanes`` except in SOFTMAX and ARGMAX;
+    TRANSPOSE takes a multiple of ``Schedule.run`` rows. None of that is checked. The result may
+    replace operand a if it has the same stride and its elements are no wider.
 
     Parameters
     ----------
