@@ -14,7 +14,14 @@ from hw.arith.dot import Dot, dot
 from hw.config import Config
 from hw.pim.results import result_backlog
 
-__all__ = ["MacUnit", "accumulate_golden", "check_partial_sums", "gemv_golden", "mac_control"]
+__all__ = [
+    "MacUnit",
+    "accumulate_golden",
+    "check_partial_sums",
+    "fold_latency",
+    "gemv_golden",
+    "mac_control",
+]
 
 Floats = npt.NDArray[np.float32]
 
@@ -91,7 +98,7 @@ def mac_control(config: Config) -> wiring.Signature:
         Any time after the last write: fold the partial sums of a slot; those that are not valid
         count as +0.
     keep, keep_place
-        When they are folded (:attr:`MacUnit.fold_latency` cycles later): keep the result.
+        When they are folded (:func:`fold_latency` cycles later): keep the result.
     take, take_place
         In that cycle or later: drive a kept result, from the next cycle on.
     """
@@ -118,6 +125,11 @@ def mac_control(config: Config) -> wiring.Signature:
     )
 
 
+def fold_latency(config: Config) -> int:
+    """Return the cycles from the fold of a slot's partial sums to its result."""
+    return 1 + (config.partial_sums.bit_length() - 1) * Adder.latency
+
+
 def check_partial_sums(config: Config) -> None:
     """Check that an addition is complete before its partial sum is needed again.
 
@@ -136,20 +148,15 @@ def check_partial_sums(config: Config) -> None:
 class MacUnit(wiring.Component):
     """Multipliers, adder tree and accumulators of one bank.
 
-    A column may enter every nCCDL cycles; its dot product is there :attr:`dot_latency` cycles
-    later and is added to one of ``partial_sums`` sums of a slot, in turn, so that an addition is
-    complete before its sum is needed again. Slots are read while columns go on. Everything is
+    A column may enter every nCCDL cycles; its dot product, :meth:`hw.arith.dot.Dot.latency_of`
+    cycles later, is added to one of ``partial_sums`` sums of a slot, in turn, so that an addition
+    is complete before its sum is needed again. Slots are read while columns go on. Everything is
     steered by the sequencer; there is no backpressure.
 
     Parameters
     ----------
     config
         Sizes: column_bytes, slots, partial_sums.
-
-    Attributes
-    ----------
-    dot_latency, fold_latency
-        Cycles from operands to dot product, and from ``fold`` to ``keep``.
 
     Members
     -------
@@ -171,8 +178,6 @@ class MacUnit(wiring.Component):
     def __init__(self, config: Config):
         check_partial_sums(config)
         self._config = config
-        self.dot_latency = Dot.latency_of(config.mac_lanes)
-        self.fold_latency = 1 + (config.partial_sums.bit_length() - 1) * Adder.latency
         column = data.ArrayLayout(BF16, config.mac_lanes)
         super().__init__(
             {
