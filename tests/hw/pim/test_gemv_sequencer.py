@@ -1,62 +1,52 @@
 from dataclasses import replace
 
+from hw.arith.dot import Dot
 from hw.memory.commands import Command
-from hw.memory.timing import Timing
 from hw.pim.gemv_sequencer import GemvSequencer
 from hw.presets import TINY
 
 
-def reads(simulate, config, script, cycles):
-    """Return ``{cycle: (column, half, offset)}`` for the reads that a script of commands makes."""
+def additions(simulate, config, script, cycles):
+    """Return ``{cycle: (slot, partial sum, first)}`` for each addition that is steered."""
     dut = GemvSequencer(config)
+    mac = dut.mac
     found = {}
 
     async def bench(ctx):
         for cycle in range(cycles):
-            fields = script.get(cycle, {"command": Command.NOP})
-            ctx.set(dut.command, fields)
-            if ctx.get(dut.read):
-                found[cycle] = tuple(ctx.get(s) for s in (dut.column, dut.half, dut.offset))
+            ctx.set(dut.command, script.get(cycle, {"command": Command.NOP}))
+            if ctx.get(mac.read):
+                steering = (mac.read_slot, mac.read_partial, mac.read_first)
+                found[cycle] = tuple(ctx.get(signal) for signal in steering)
             await ctx.tick()
 
     simulate(dut, bench)
     return found
 
 
-def gemv(**fields):
-    return {"command": Command.PIM_GEMV, **fields}
+def gemv(slot, k, read=0):
+    return {"command": Command.PIM_GEMV, "slot": slot, "slots": 1, "k": k, "read": read}
 
 
-def test_gemv_reads_a_column_every_nCCDL(simulate):
-    for nCCDL in (2, 3):
-        config = replace(TINY, timing=Timing(nCCDL=nCCDL))
-        command = gemv(column=3, offset=7, half=1, k=4, slots=1)
-        found = reads(simulate, config, {5: command}, 30)
-        assert found == {6 + n * nCCDL: (3 + n, 1, 7 + n) for n in range(4)}
+def test_partial_sum_is_read_in_the_cycle_before_the_product_is_there(simulate):
+    found = additions(simulate, TINY, {3: gemv(5, 2)}, 30)
+    there = 3 + 3 + Dot.latency_of(TINY.mac_lanes)
+    assert found == {there - 1: (5, 0, 1), there + 1: (5, 1, 1)}
 
 
-def test_gemv_steps_from_slot_to_slot(simulate):
-    command = gemv(column=1, column_step=5, offset=2, offset_step=20, slots=3, k=2)
-    found = list(reads(simulate, TINY, {0: command}, 30).values())
-    assert [column for column, _half, _offset in found] == [1, 2, 6, 7, 11, 12]
-    assert [offset for _column, _half, offset in found] == [2, 3, 22, 23, 42, 43]
+def test_partial_sums_take_columns_in_turn_and_start_at_zero(simulate):
+    config = replace(TINY, partial_sums=4)
+    found = additions(simulate, config, {0: gemv(2, 6), 12: gemv(2, 3)}, 50)
+    assert list(found.values()) == [(2, n % 4, int(n < 4)) for n in range(9)]
 
 
-def test_gemvs_follow_without_a_bubble(simulate):
-    script = {0: gemv(column=0, k=2, slots=2, column_step=2), 8: gemv(column=9, k=1, slots=1)}
-    found = reads(simulate, TINY, script, 20)
-    assert {cycle: column for cycle, (column, _, _) in found.items()} == {
-        1: 0,
-        3: 1,
-        5: 2,
-        7: 3,
-        9: 9,
-    }
+def test_slots_count_their_columns_separately(simulate):
+    found = additions(simulate, TINY, {0: gemv(0, 1), 2: gemv(1, 2), 6: gemv(0, 1)}, 40)
+    assert list(found.values()) == [(0, 0, 1), (1, 0, 1), (1, 1, 1), (0, 1, 1)]
 
 
-def test_dotproduct_reads_one_column_and_rdresult_none(simulate):
-    script = {
-        0: {"command": Command.PIM_DOTPRODUCT, "column": 4, "offset": 6, "k": 3, "slots": 3},
-        2: {"command": Command.PIM_RDRESULT, "k": 3, "slots": 3},
-    }
-    assert reads(simulate, TINY, script, 20) == {1: (4, 0, 6)}
+def test_read_clears_its_slot(simulate):
+    result = {"command": Command.PIM_RDRESULT, "slot": 3}
+    script = {0: gemv(3, 3, read=1), 6: gemv(3, 1), 8: result, 10: gemv(3, 1)}
+    found = additions(simulate, TINY, script, 40)
+    assert list(found.values()) == [(3, 0, 1), (3, 1, 1), (3, 0, 0), (3, 0, 1), (3, 0, 1)]
