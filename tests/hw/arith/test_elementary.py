@@ -186,12 +186,5 @@ def test_functions_may_alternate(stream, corners):
     check(stream, np.arange(len(bits)) % len(Function), bits)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("function", Function)
-def test_unit_equals_the_golden_model_on_every_bf16(stream, function):
-    bits = np.arange(1 << 16, dtype=np.uint32) << np.uint32(16)
-    check(stream, np.full(len(bits), function.value), bits)
-
-
 def test_a_result_leaves_after_the_latency(measure_latency):
     assert measure_latency(Elementary(), a=0x3F800000) == Elementary.latency
