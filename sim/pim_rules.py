@@ -6,7 +6,7 @@ import numpy as np
 
 from hw.memory.commands import Command
 from hw.memory.constraints import Scope
-from hw.pim.gemv_sequencer import result_schedule
+from hw.pim.results import result_schedule
 from sim.channel_trace import ChannelTrace
 from sim.command_trace import ACCEPT
 
@@ -136,6 +136,9 @@ def check_acceptance(channel: ChannelTrace, rows: Array) -> None:
     serves = channel.any_of([*_READS, *_WRITES]).tolist()
     fields = (records[name].tolist() for name in ("command", "kind", "bank", "row"))
     rows_used = rows.tolist()
+    nop, opens, closes = (
+        command.value for command in (Command.NOP, Command.PIM_ACTIVATION, Command.PIM_PRECHARGE)
+    )
     command = -1
     for code, kind, bank, row in zip(*fields, strict=True):
         if code == ACCEPT:
@@ -145,7 +148,7 @@ def check_acceptance(channel: ChannelTrace, rows: Array) -> None:
             else:
                 accepted[row][bank] += 1
             continue
-        if code == Command.NOP.value:
+        if code == nop:
             continue
         command += 1
         if serves[command]:
@@ -156,12 +159,12 @@ def check_acceptance(channel: ChannelTrace, rows: Array) -> None:
                 if left == 0:
                     channel.add("a request must not overtake a tile of its row", command)
                 earlier[bank] = max(0, left - 1)
-        elif code == Command.PIM_ACTIVATION.value and not started:
+        elif code == opens and not started:
             started = True
             if row != tile_row:
                 channel.add("a tile must be accepted before it starts", command)
             elif any(earlier.values()):
                 channel.add("a tile must not overtake earlier requests to its row", command)
-        elif code == Command.PIM_PRECHARGE.value and started:
+        elif code == closes and started:
             # Otherwise the next tile was accepted in this very cycle.
             tile_row, started = -1, False

@@ -95,7 +95,7 @@ def _closing(scope: Scope, later: frozenset[Command], *buffers: int) -> tuple[Co
 
 
 #: All constraints. The spacing of bursts on the data bus is among them, but not the windows that
-#: results of PIM take; those are in :func:`hw.pim.gemv_sequencer.result_schedule`.
+#: results of PIM take; those are in :func:`hw.pim.results.result_schedule`.
 CONSTRAINTS: tuple[Constraint, ...] = (
     # The MEM row buffer of a bank.
     Constraint(Scope.BANK, ACT, COLUMN, lambda t: t.nRCD),

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
 from hw.memory.delay_line import delayed
-from hw.pim.gemv_sequencer import result_cycles
+from hw.pim.results import result_cycles
 
 __all__ = ["DataPath"]
 
@@ -151,5 +151,10 @@ class DataPath(wiring.Component):
                     self.o_results.payload.data.eq(self.i_data),
                 ]
 
-        m.d.comb += self.idle.eq((newest == oldest) & ~low & ~high & ~self.o_reads.valid)
+        leaving = Signal(range(timing.nCWL + 3))  # cycles until the last burst is on the bus
+        with m.If(self.launch_write | self.launch_vector):
+            m.d.sync += leaving.eq(timing.nCWL + 2)
+        with m.Elif(leaving != 0):
+            m.d.sync += leaving.eq(leaving - 1)
+        m.d.comb += self.idle.eq((newest == oldest) & (leaving == 0) & ~self.o_reads.valid)
         return m

@@ -10,7 +10,7 @@ from amaranth.utils import bits_for
 from hw.config import Config
 from hw.memory.commands import PimOperation, pim_layout
 from hw.memory.guards import maximum_extent
-from hw.pim.gemv_sequencer import result_cycles, result_latency
+from hw.pim.results import result_cycles, result_latency
 
 __all__ = ["PimQueue", "operation_layout"]
 

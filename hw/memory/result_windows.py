@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hw.config import Config
 from hw.memory.delay_line import delayed
 from hw.memory.pim_queue import operation_layout
-from hw.pim.gemv_sequencer import result_cycles, result_latency
+from hw.pim.results import result_cycles, result_latency
 
 __all__ = ["ResultWindows"]
 
@@ -35,17 +35,19 @@ class ResultWindows(wiring.Component):
     Raises
     ------
     ValueError
-        If results come so early that a RD issued before could collide with one.
+        If results come so early that a RD that issued before could collide with one.
     """
 
     def __init__(self, config: Config):
         self._config = config
         timing = config.timing
         self._reach = timing.nCL + timing.nBL + timing.nTURN
-        if result_latency(config) <= max(self._reach, timing.nCWL + timing.nBL + timing.nTURN):
+        # Column commands are two cycles apart.
+        least = max(self._reach - 2, timing.nCWL + timing.nBL + timing.nTURN)
+        if result_latency(config) < least:
             raise ValueError(
-                f"the latency of results must exceed nCL + nBL + nTURN ({self._reach} cycles), not "
-                f"be {result_latency(config)!r}"
+                f"the latency of results must be at least {least} cycles (nCL + nBL + nTURN - 2), "
+                f"not {result_latency(config)!r}"
             )
         layout = operation_layout(config)
         super().__init__(
@@ -76,7 +78,8 @@ class ResultWindows(wiring.Component):
             m.d.sync += self.until_free.eq(self.until_free - 1)
 
         # Follow the columns, late enough that the reservation needs no longer reach than bursts.
-        late = result_latency(config) - 1 - self._reach
+        late = max(0, result_latency(config) - 1 - self._reach)
+        place = result_latency(config) - 1 - late
         issue = delayed(m, self.issue, late, "issue")
         slots = delayed(m, self.gemv.slots, late, "slots")
         step = delayed(m, self.gemv.step, late, "step")
@@ -103,15 +106,22 @@ class ResultWindows(wiring.Component):
         m.d.sync += [
             pending.eq(pending + last - reserve),
             spacing.eq(Mux(reserve, length + turn - 1, Mux(spacing == 0, 0, spacing - 1))),
-            reserved.eq((reserved >> 1) | Mux(reserve, pattern << self._reach, 0)),
+            reserved.eq((reserved >> 1) | Mux(reserve, pattern << place, 0)),
         ]
 
         def clear(latency: int):
             first = 1 + latency - timing.nTURN
             return ~reserved[max(0, first) : 1 + latency + timing.nBL + timing.nTURN].any()
 
+        # Where a reservation is made nearer than reads reach, they wait for it.
+        short = self._reach - place
+        coming = Const(0)
+        if short:
+            coming = (pending != 0) | ((slots_left != 0) & (until_last < short))
+            coming &= spacing < short
+
         m.d.comb += [
-            self.read_clear.eq(clear(timing.nCL)),
+            self.read_clear.eq(clear(timing.nCL) & ~coming),
             self.write_clear.eq(clear(timing.nCWL)),
             self.now.eq(reserved[0]),
             self.idle.eq((self.until_free == 0) & ~reserved.any() & (slots_left == 0)),

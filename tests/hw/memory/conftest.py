@@ -7,7 +7,7 @@ import pytest
 
 from hw.memory.commands import Command
 from hw.memory.controller import Controller
-from hw.pim.gemv_sequencer import result_schedule
+from hw.pim.results import result_schedule
 from sim.command_trace import ACCEPT, RECORD
 from sim.monitor import Monitor
 
