@@ -65,7 +65,7 @@ class SerialFold(wiring.Component):
             return m
 
         m.submodules.adder = adder = Adder()
-        previous = Signal(Binary32)
+        previous = Signal(Binary32, reset_less=True)
         m.d.sync += previous.eq(self.i)
         m.d.comb += [adder.a.eq(previous), adder.b.eq(self.i), self.o.eq(adder.o)]
 
@@ -74,7 +74,7 @@ class SerialFold(wiring.Component):
         available = self._starts[0] + Adder.latency
         for level, start in enumerate(self._starts[1:], 2):
             while len(earlier) <= start - available:
-                number = Signal(Binary32, name=f"earlier_{len(earlier)}")
+                number = Signal(Binary32, reset_less=True, name=f"earlier_{len(earlier)}")
                 m.d.sync += number.eq(earlier[-1])
                 earlier.append(number)
             with m.If(self.phase[:level] == start % (1 << level)):

@@ -152,7 +152,7 @@ class Lane(wiring.Component):
         operands = {}
         for name in ("a", "b", "c"):
             raw = getattr(self, name)
-            operands[name] = operand = Signal(Binary32, name=f"operand_{name}")
+            operands[name] = operand = Signal(Binary32, reset_less=True, name=f"operand_{name}")
             wide = widen(BF16(raw[:16]))
             m.d.sync += operand.eq(
                 Mux(control[f"{name}_format"] == NumberFormat.BF16, wide.as_value(), raw)
@@ -168,7 +168,8 @@ class Lane(wiring.Component):
 
         def delayed(number, cycles, name):
             for cycle in range(1, cycles + 1):
-                earlier, number = number, Signal(Binary32, name=f"{name}_{cycle}")
+                earlier = number
+                number = Signal(Binary32, reset_less=True, name=f"{name}_{cycle}")
                 m.d.sync += number.eq(earlier)
             return number
 

@@ -42,6 +42,7 @@ class LaneTree(wiring.Component):
     """
 
     def __init__(self, lanes, period):
+        self._lanes = lanes
         self._groups = min(lanes, period)
         self._group_lanes = lanes // self._groups
         self._tree_latency = exact_log2(self._group_lanes) * Adder.latency
@@ -61,7 +62,7 @@ class LaneTree(wiring.Component):
         m = Module()
 
         # One group after the other leaves the register at its low end.
-        waiting = Signal.like(self.i.as_value())
+        waiting = Signal(32 * self._lanes, reset_less=True)
         with m.If(self.take):
             m.d.sync += waiting.eq(self.i.as_value())
         with m.Else():

@@ -75,7 +75,7 @@ class Largest(wiring.Component):
             m.d.sync += place.eq(Mux(self.first, 1, place + 1))
         entries = []
         for lane in range(self._lanes):
-            best = Signal(entry, name=f"best_{lane}")
+            best = Signal(entry, reset_less=True, name=f"best_{lane}")
             number = self.i[lane]
             with m.If(self.first & self.live.any()):
                 m.d.sync += [
@@ -93,8 +93,8 @@ class Largest(wiring.Component):
                 candidates[0::2], candidates[1::2], strict=True
             ):
                 suffix = f"{len(candidates) // 2}_{len(entries)}"
-                best = Signal(entry, name=f"best_{suffix}")
-                lane = Signal(len(left_lane) + 1, name=f"lane_{suffix}")
+                best = Signal(entry, reset_less=True, name=f"best_{suffix}")
+                lane = Signal(len(left_lane) + 1, reset_less=True, name=f"lane_{suffix}")
                 right_wins = is_greater(right.value, left.value) | (
                     ~is_greater(left.value, right.value) & (right.place < left.place)
                 )

@@ -64,7 +64,9 @@ class Transposer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        rows = [Signal(16 * self._lanes, name=f"row_{row}") for row in range(self._run)]
+        rows = [
+            Signal(16 * self._lanes, reset_less=True, name=f"row_{row}") for row in range(self._run)
+        ]
         with m.If(self.take):
             m.d.sync += [row.eq(new) for row, new in zip(rows, [*rows[1:], self.i], strict=True)]
         with m.Else():
