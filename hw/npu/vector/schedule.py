@@ -239,7 +239,7 @@ def cycles(config: Config, opcode: Opcode, *, function: int, rows: int, n: int, 
     - NORM, SOFTMAX: 3 · rows · s + l, and for each group of up to 16 rows, where the two waits
       between sweeps are not hidden behind the other rows, max(0, g - (group - 1) · s) each;
     - TAIL: rows · n / lanes · m + l, with m rounded up to a multiple of the partial sums;
-    - TRANSPOSE: rows · n / lanes, and for each square block ``lanes`` cycles + l.
+    - TRANSPOSE: run + lanes for each block of ``run`` rows and ``lanes`` elements, + l.
 
     Parameters
     ----------
