@@ -1,11 +1,15 @@
 """A component as RTLIL, Yosys's text form of a netlist: what both Verilog and C++ are made from."""
 
-import re
 from dataclasses import dataclass
 
 from amaranth.back import rtlil  # type: ignore[attr-defined]  # not in amaranth-stubs
 from amaranth.hdl import *
-from amaranth.hdl._ir import PortDirection  # as the back ends of amaranth do
+from amaranth.hdl._ast import SignalDict
+from amaranth.hdl._ir import (  # as the back ends of amaranth do
+    Fragment,
+    PortDirection,
+    build_netlist,
+)
 from amaranth.lib import wiring
 
 from hw.export.merge_modules import merge_modules
@@ -44,10 +48,12 @@ def port_table(component: wiring.Component) -> list[Port]:
     ]
 
 
-#: A memory that starts as all zeros.
-_ZERO_MEMORY = re.compile(
-    r"^  cell \$meminit_v2 (?:(?!^  end$).)*?connect \\DATA \d+'0*\n.*?^  end\n", re.M | re.S
-)
+class _ModuleEmitter(rtlil.ModuleEmitter):  # type: ignore[misc]  # not in amaranth-stubs
+    """Leaves out contents of memories that are all zeros, which would be written bit by bit."""
+
+    def emit_memory(self, cell_idx, cell):
+        if any(cell.init):
+            super().emit_memory(cell_idx, cell)
 
 
 def convert(component: wiring.Component, name: str = "top") -> str:
@@ -56,5 +62,14 @@ def convert(component: wiring.Component, name: str = "top") -> str:
     Equal modules are there once, places in the source files are left out, and so are initial
     contents of memories that are all zeros: C++ starts them so, and an SRAM does not know them.
     """
-    text = rtlil.convert(component, name=name, ports=ports(component), emit_src=False)
-    return merge_modules(_ZERO_MEMORY.sub("", text))
+    fragment = Fragment.get(component, None)
+    netlist = build_netlist(fragment, ports=ports(component), name=name)
+    empty = rtlil.EmptyModuleChecker(netlist)
+    builder = rtlil.Design(emit_src=False)
+    for index, module in enumerate(netlist.modules):
+        if not empty.is_empty(index):
+            emitted = builder.module(".".join(module.name))
+            if index == 0:
+                emitted.attribute("top", 1)
+            _ModuleEmitter(emitted, netlist, module, SignalDict(), empty_checker=empty).emit()
+    return merge_modules(str(builder))

@@ -3,7 +3,8 @@
 import numpy as np
 from amaranth.hdl import *
 from amaranth.lib import wiring
-from amaranth.sim import Simulator, SimulatorContext
+from amaranth.sim import Simulator
+from amaranth.sim._async import SimulatorContext
 
 from hw.export.rtlil import port_table, ports
 from sim.engine.trace import pack, unpack
@@ -45,7 +46,8 @@ class Recorder:
 
     async def run(self, ctx: SimulatorContext) -> None:
         """Sample all ports at every clock edge, before registers change."""
-        async for _clock, _reset, *values in ctx.tick().sample(*self._values):
+        samples = ctx.tick().sample(*self._values)
+        async for _clock, _reset, *values in samples:  # type: ignore[attr-defined]  # wrong stub
             self._rows.append(values)
 
     @property

