@@ -15,8 +15,8 @@ open. While a vector burst waits for the bus, no RD issues; an aged request come
 
 Direction: writes when no read can be served, or at the high watermark, or if a tile or a read waits
 for a write or the oldest write is aged; but after at least one read of this turn. Reads again when
-no write can be served, or at the low watermark if nothing forces writes, or after as many writes as
-the queue holds; but after at least one write. A turn does not end while its oldest request is aged.
+no write can be served, or at the low watermark if nothing forces writes, or after TURN writes; but
+after at least one write. A turn does not end while its oldest request is aged.
 """
 
 from amaranth.hdl import *
@@ -29,12 +29,16 @@ from hw.memory.guards import ready_layout
 from hw.memory.pim_queue import operation_layout
 from hw.memory.request_queue import candidate_layout
 
-__all__ = ["Arbiter", "queue_layout"]
+__all__ = ["TURN", "Arbiter", "queue_layout"]
+
+#: Writes after which reads come again if any can be served (chosen: four times what the change of
+#: direction costs).
+TURN = 32
 
 
-def queue_layout(config: Config, tag_bits: int) -> data.StructLayout:
+def queue_layout(config: Config) -> data.StructLayout:
     """Shape of what a request queue tells the arbiter (see its members of the same names)."""
-    candidate = candidate_layout(config, tag_bits)
+    candidate = candidate_layout(config)
     return data.StructLayout(
         {
             "activation": candidate,
@@ -69,8 +73,8 @@ class Arbiter(wiring.Component):
         The data bus allows the GEMV at the head, the vector burst at the head, a RD, a WR.
     command : ``Out(bus_layout(config))``
         The command of this cycle, with its fields; it is on the bus in the next one.
-    tag, slot : ``Out``
-        Tag and slot of the request that RD or WR serves.
+    slot, place : ``Out``
+        Slot of the run that RD or WR serves, and place of the request in it.
     take_read, take_write, take_pim : ``Out(1)``
         The request or operation leaves its queue.
     take_refresh : ``Out(1)``
@@ -79,13 +83,13 @@ class Arbiter(wiring.Component):
         ACT for an aged request issues.
     """
 
-    def __init__(self, config: Config, *, tag_bits: int):
+    def __init__(self, config: Config):
         self._config = config
-        bus = bus_layout(config)
+        bus, candidate = bus_layout(config), candidate_layout(config)
         super().__init__(
             {
-                "reads": In(queue_layout(config, tag_bits)),
-                "writes": In(queue_layout(config, tag_bits)),
+                "reads": In(queue_layout(config)),
+                "writes": In(queue_layout(config)),
                 "head": In(operation_layout(config)),
                 "head_valid": In(1),
                 "ready": In(ready_layout(config)),
@@ -99,8 +103,8 @@ class Arbiter(wiring.Component):
                 "gemv_clear": In(1),
                 "vector_clear": In(1),
                 "command": Out(bus),
-                "tag": Out(tag_bits),
-                "slot": Out(range(max(config.read_queue, config.write_queue))),
+                "slot": Out(candidate["slot"].shape),
+                "place": Out(candidate["place"].shape),
                 "take_read": Out(1),
                 "take_write": Out(1),
                 "take_pim": Out(1),
@@ -112,17 +116,17 @@ class Arbiter(wiring.Component):
     def _direction(self, m: Module, writing: Signal):
         """Decide whether reads or writes are served."""
         config, reads, writes = self._config, self.reads, self.writes
-        served = Signal(range(config.write_queue + 1))  # requests of this turn
+        served = Signal(range(TURN + 1))  # requests of this turn
         forced = reads.waiting | writes.before_tile | writes.aged
         to_writes = writes.any_free & (
             ~reads.any_free
             | (((writes.count >= config.write_high) | forced) & (served != 0) & ~reads.aged)
         )
-        enough = ((writes.count <= config.write_low) & ~forced) | (served == config.write_queue)
+        enough = ((writes.count <= config.write_low) & ~forced) | (served == TURN)
         to_reads = reads.any_free & (~writes.any_free | (enough & (served != 0) & ~writes.aged))
         with m.If(Mux(writing, to_reads, to_writes)):
             m.d.sync += [writing.eq(~writing), served.eq(0)]
-        with m.Elif((self.take_read | self.take_write) & (served != config.write_queue)):
+        with m.Elif((self.take_read | self.take_write) & (served != TURN)):
             m.d.sync += served.eq(served + 1)
 
     def elaborate(self, platform):
@@ -166,7 +170,7 @@ class Arbiter(wiring.Component):
 
         activate, close = direction("activation"), direction("precharge")
         burst, other = direction("burst"), direction("activation", other=True)
-        m.d.comb += [self.tag.eq(burst.tag), self.slot.eq(burst.slot)]
+        m.d.comb += [self.slot.eq(burst.slot), self.place.eq(burst.place)]
 
         # Row commands.
         with m.If(row_slot):

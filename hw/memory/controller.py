@@ -48,14 +48,19 @@ class Controller(wiring.Component):
     the one before it has ended. Requests to one address are served in the order of acceptance.
     A command chosen in one cycle is on the bus in the next.
 
-    An accepted request takes part in the choice from the next cycle on. Bound on service: each of
-    the at most ``read_queue`` (``write_queue``) requests of its kind that are older leaves at most
-    ``age`` cycles, one turn of each direction, one tile and one refresh after it became the oldest.
+    An accepted request takes part in the choice from the next cycle on. Nothing starves: a run that
+    has been the oldest of its kind for ``age`` cycles has its bank to itself, is exempt from the
+    preference of PIM for activations, and its direction is not left before it is served. So a
+    request waits for at most ``read_queue`` (``write_queue``) runs of its kind, each of which takes
+    at most ``age`` cycles, a tile, a refresh and a turn of the other direction after it became the
+    oldest; and a tile waits for the requests to its row that were accepted before it, and for the
+    ACTs of at most four aged requests.
 
     Members
     -------
     i_requests : ``In(stream.Signature(request_layout(config, tag_bits)))``
-        Ordinary requests, one burst each; ready if a slot for its kind is free.
+        Ordinary requests, one burst each; ready if the request continues a run or a slot for its
+        kind is free.
     i_pim : ``In(stream.Signature(pim_layout(config)))``
         PIM operations, in order. Per tile: ACTIVATION of every bank group, all with one row, then
         GEMV, then PRECHARGE; HEADER before the tiles that it describes; GWRITE anywhere.
@@ -105,10 +110,10 @@ class Controller(wiring.Component):
         m = Module()
         config, tag_bits = self._config, self._tag_bits
         m.submodules.reads = reads = RequestQueue(
-            config, depth=config.read_queue, others=config.write_queue, tag_bits=tag_bits
+            config, depth=config.read_queue, others=config.write_queue
         )
         m.submodules.writes = writes = RequestQueue(
-            config, depth=config.write_queue, others=config.read_queue, tag_bits=tag_bits
+            config, depth=config.write_queue, others=config.read_queue
         )
         m.submodules.pim = pim = PimQueue(config)
         m.submodules.tiles = tiles = TileOrder(config)
@@ -117,7 +122,7 @@ class Controller(wiring.Component):
         m.submodules.refresh = refresh = Refresh(config)
         m.submodules.windows = windows = ResultWindows(config)
         m.submodules.data_path = data_path = DataPath(config, tag_bits=tag_bits)
-        m.submodules.arbiter = arbiter = Arbiter(config, tag_bits=tag_bits)
+        m.submodules.arbiter = arbiter = Arbiter(config)
         chosen = arbiter.command
 
         # Acceptance: a request enters the queue of its kind, a tile its place among them.
@@ -162,10 +167,9 @@ class Controller(wiring.Component):
                 queue.bank.eq(request.bank),
                 queue.row.eq(request.row),
                 queue.column.eq(request.column),
-                queue.tag.eq(request.tag),
                 queue.hit.eq(rows.query_hit),
                 queue.take.eq(take),
-                other.served.eq(Mux(take, 1 << arbiter.slot, 0)),
+                other.served.eq(Mux(queue.leaves, 1 << arbiter.slot, 0)),
                 queue.activated.eq(rows.activate),
                 queue.active_bank.eq(chosen.bank),
                 queue.active_row.eq(chosen.row),
@@ -256,18 +260,22 @@ class Controller(wiring.Component):
             self.command.eq(chosen),
             self.o_pim_done.eq(tiles.precharge),
             self.o_writes.valid.eq(arbiter.take_write),
-            self.o_writes.payload.tag.eq(arbiter.tag),
         ]
+        m.d.comb += self.o_writes.payload.tag.eq(data_path.o_tag)
 
         # Data.
         m.d.comb += [
+            data_path.read.eq(reads.enter),
             data_path.write.eq(writes.enter),
-            data_path.write_slot.eq(writes.slot),
-            data_path.write_data.eq(request.data),
+            data_path.slot.eq(Mux(is_write, writes.slot, reads.slot)),
+            data_path.place.eq(Mux(is_write, writes.place, reads.place)),
+            data_path.tag.eq(request.tag),
+            data_path.data.eq(request.data),
             data_path.launch_read.eq(arbiter.take_read),
-            data_path.tag.eq(arbiter.tag),
             data_path.launch_write.eq(arbiter.take_write),
-            data_path.slot.eq(arbiter.slot),
+            data_path.launch_slot.eq(arbiter.slot),
+            data_path.launch_place.eq(arbiter.place),
+            data_path.last.eq(writes.leaves),
             data_path.launch_vector.eq(chosen.command == Command.PIM_GWRITE_DATA),
             pim.fetch.eq(data_path.fetch),
             data_path.vector.eq(pim.vector),

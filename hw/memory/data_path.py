@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
 from hw.memory.delay_line import delayed
+from hw.memory.request_queue import candidate_layout
 from hw.pim.results import result_cycles
 
 __all__ = ["DataPath"]
@@ -19,16 +20,19 @@ class DataPath(wiring.Component):
 
     Members
     -------
-    write, write_slot, write_data : ``In``
-        A write is accepted in this cycle: its slot and its burst.
-    launch_read : ``In(1)``, tag : ``In``
-        RD is named in this cycle, for the request with this tag.
-    launch_write : ``In(1)``, slot : ``In``
-        WR is named in this cycle, for the write in this slot.
+    read, write : ``In(1)``, slot, place, tag, data : ``In``
+        A read or a write is accepted in this cycle: its slot, its place in the slot's run, its tag,
+        and the burst of a write.
+    launch_read, launch_write : ``In(1)``, launch_slot, launch_place : ``In``
+        RD or WR is named in this cycle, for this request.
+    last : ``In(1)``
+        With it, the run ends.
     launch_vector : ``In(1)``
         PIM_GWRITE_DATA is named in this cycle.
+    o_tag : ``Out``
+        Tag of the request that was launched in the cycle before.
     release : ``Out(1)``, release_slot : ``Out``
-        The burst of this slot is on its way; the slot is free.
+        The last burst of this slot of the writes is on its way; the slot is free.
     fetch : ``Out(1)``, vector : ``In``
         The next vector burst is wanted, and there in the next cycle.
     o_data : ``Out``, i_data : ``In``, i_valid : ``In(1)``
@@ -44,22 +48,29 @@ class DataPath(wiring.Component):
     def __init__(self, config: Config, *, tag_bits: int):
         self._config = config
         burst = config.burst_bytes * 8
+        candidate = candidate_layout(config)
+        slot, place = candidate["slot"].shape, candidate["place"].shape
         reads = stream.Signature(
             data.StructLayout({"tag": tag_bits, "data": burst}), always_ready=True
         )
         results = stream.Signature(data.StructLayout({"data": burst}), always_ready=True)
         super().__init__(
             {
+                "read": In(1),
                 "write": In(1),
-                "write_slot": In(range(config.write_queue)),
-                "write_data": In(burst),
-                "launch_read": In(1),
+                "slot": In(slot),
+                "place": In(place),
                 "tag": In(tag_bits),
+                "data": In(burst),
+                "launch_read": In(1),
                 "launch_write": In(1),
-                "slot": In(range(config.write_queue)),
+                "launch_slot": In(slot),
+                "launch_place": In(place),
+                "last": In(1),
                 "launch_vector": In(1),
+                "o_tag": Out(tag_bits),
                 "release": Out(1),
-                "release_slot": Out(range(config.write_queue)),
+                "release_slot": Out(slot),
                 "fetch": Out(1),
                 "vector": In(burst),
                 "o_data": Out(config.column_bytes * 8),
@@ -77,25 +88,44 @@ class DataPath(wiring.Component):
         config, timing = self._config, self._config.timing
         width = config.column_bytes * 8
 
+        # Requests lie by slot and place. Tags of writes follow those of reads.
+        places = 1 << self.place.shape().width
+        slots = 1 << self.slot.shape().width
+        m.submodules.tags = tags = Memory(shape=self.tag.shape(), depth=2 * slots * places, init=[])
+        tag_write = tags.write_port()
+        tag_read = tags.read_port()
+        m.d.comb += [
+            tag_write.addr.eq(Cat(self.place, self.slot, self.write)),
+            tag_write.data.eq(self.tag),
+            tag_write.en.eq(self.read | self.write),
+            tag_read.addr.eq(Cat(self.launch_place, self.launch_slot, self.launch_write)),
+            tag_read.en.eq(self.launch_read | self.launch_write),
+            self.o_tag.eq(tag_read.data),
+        ]
+
         # To the bus: a burst is read nCWL - 1 cycles after its command was named, its columns are
         # registered one after the other.
-        m.submodules.bursts = bursts = Memory(shape=2 * width, depth=config.write_queue, init=[])
+        m.submodules.bursts = bursts = Memory(
+            shape=2 * width, depth=config.write_queue * places, init=[]
+        )
         write_port = bursts.write_port()
         read_port = bursts.read_port()
         wait = timing.nCWL - 1
+        leaving = delayed(m, self.launch_write, wait, "write")
+        place = delayed(m, self.launch_place, wait, "place")
         m.d.comb += [
-            write_port.addr.eq(self.write_slot),
-            write_port.data.eq(self.write_data),
+            write_port.addr.eq(Cat(self.place, self.slot)),
+            write_port.data.eq(self.data),
             write_port.en.eq(self.write),
-            self.release.eq(delayed(m, self.launch_write, wait, "write")),
-            self.release_slot.eq(delayed(m, self.slot, wait, "slot")),
+            self.release.eq(delayed(m, self.launch_write & self.last, wait, "last")),
+            self.release_slot.eq(delayed(m, self.launch_slot, wait, "slot")),
             self.fetch.eq(delayed(m, self.launch_vector, wait, "vector")),
-            read_port.addr.eq(self.release_slot),
-            read_port.en.eq(self.release),
+            read_port.addr.eq(Cat(place, self.release_slot)),
+            read_port.en.eq(leaving),
         ]
         low, high, from_vector = Signal(), Signal(), Signal()
-        m.d.sync += [low.eq(self.release | self.fetch), high.eq(low)]
-        with m.If(self.release | self.fetch):
+        m.d.sync += [low.eq(leaving | self.fetch), high.eq(low)]
+        with m.If(leaving | self.fetch):
             m.d.sync += from_vector.eq(self.fetch)
         upper = Signal(width)
         burst = Mux(from_vector, self.vector, read_port.data)
@@ -105,18 +135,19 @@ class DataPath(wiring.Component):
             m.d.sync += self.o_data.eq(upper)
 
         # Tags of reads, in the order of their commands.
-        places = 1 << (timing.nCL // 2 + 4).bit_length()
-        m.submodules.tags = tags = Memory(shape=self.tag.shape(), depth=places, init=[])
-        tag_write = tags.write_port()
-        tag_read = tags.read_port()
-        newest, oldest = Signal(range(places)), Signal(range(places))
+        entries = 1 << (timing.nCL // 2 + 4).bit_length()
+        m.submodules.in_flight = in_flight = Memory(shape=self.tag.shape(), depth=entries, init=[])
+        newest_port = in_flight.write_port()
+        oldest_port = in_flight.read_port()
+        newest, oldest = Signal(range(entries)), Signal(range(entries))
+        launched = Signal()
         m.d.comb += [
-            tag_write.addr.eq(newest),
-            tag_write.data.eq(self.tag),
-            tag_write.en.eq(self.launch_read),
-            tag_read.addr.eq(oldest),
+            newest_port.addr.eq(newest),
+            newest_port.data.eq(tag_read.data),
+            newest_port.en.eq(launched),
+            oldest_port.addr.eq(oldest),
         ]
-        m.d.sync += newest.eq(newest + self.launch_read)
+        m.d.sync += [launched.eq(self.launch_read), newest.eq(newest + launched)]
 
         # From the bus: two columns of a read are its answer.
         second = Signal()
@@ -128,7 +159,7 @@ class DataPath(wiring.Component):
             with m.If(second):
                 m.d.sync += [
                     oldest.eq(oldest + 1),
-                    self.o_reads.payload.tag.eq(tag_read.data),
+                    self.o_reads.payload.tag.eq(oldest_port.data),
                     self.o_reads.payload.data.eq(Cat(first_column, self.i_data)),
                 ]
             with m.Else():
@@ -151,10 +182,11 @@ class DataPath(wiring.Component):
                     self.o_results.payload.data.eq(self.i_data),
                 ]
 
-        leaving = Signal(range(timing.nCWL + 3))  # cycles until the last burst is on the bus
+        rest = Signal(range(timing.nCWL + 3))  # cycles until the last burst has left
         with m.If(self.launch_write | self.launch_vector):
-            m.d.sync += leaving.eq(timing.nCWL + 2)
-        with m.Elif(leaving != 0):
-            m.d.sync += leaving.eq(leaving - 1)
-        m.d.comb += self.idle.eq((newest == oldest) & (leaving == 0) & ~self.o_reads.valid)
+            m.d.sync += rest.eq(timing.nCWL + 2)
+        with m.Elif(rest != 0):
+            m.d.sync += rest.eq(rest - 1)
+        quiet = (newest == oldest) & ~launched & (rest == 0) & ~self.o_reads.valid
+        m.d.comb += self.idle.eq(quiet)
         return m

@@ -1,4 +1,4 @@
-"""Queue of ordinary requests of one kind, oldest first, and the commands that they ask for."""
+"""Queue of ordinary requests of one kind, in runs, and the commands that they ask for."""
 
 from functools import reduce
 from operator import or_
@@ -11,10 +11,15 @@ from hw.config import Config
 from hw.memory.commands import bus_layout
 from hw.memory.row_state import rows_conflict, tile_layout
 
-__all__ = ["RequestQueue", "candidate_layout"]
+__all__ = ["RequestQueue", "candidate_layout", "run_length"]
 
 
-def candidate_layout(config: Config, tag_bits: int) -> data.StructLayout:
+def run_length(config: Config) -> int:
+    """Return the most bursts of a run."""
+    return min(16, config.bursts)
+
+
+def candidate_layout(config: Config) -> data.StructLayout:
     """Shape of a queue's candidate for a command: what the command needs, and whose it is."""
     bus = bus_layout(config)
     slots = max(config.read_queue, config.write_queue)
@@ -25,17 +30,20 @@ def candidate_layout(config: Config, tag_bits: int) -> data.StructLayout:
             "bank": bus["bank"].shape,
             "row": bus["row"].shape,
             "column": bus["column"].shape,
-            "tag": tag_bits,
             "slot": range(slots),
+            "place": range(max(2, run_length(config))),
         }
     )
 
 
 class RequestQueue(wiring.Component):
-    """Requests of one kind (reads or writes), one burst each, in the order of their acceptance.
+    """Requests of one kind (reads or writes), merged into runs, in the order of their acceptance.
 
-    Entries move up when one leaves, so the first is the oldest, and each choice takes the first
-    entry that qualifies. An entry knows whether its row is open (``hit``); it is *free* unless
+    An entry is a run: up to 16 bursts of a row, one behind the other. A request that continues a
+    run joins it, unless one of them waits for requests of the other kind, or a tile was accepted
+    between them whose row conflicts with theirs. Entries move up when one leaves, so the first is
+    the oldest, and each choice takes the first entry that qualifies. An entry knows whether its row
+    is open (``hit``); it is *free* unless
 
     - it waits for requests of the other kind that were accepted before it, to the same address;
     - it was accepted after a tile whose row conflicts with its own, and that tile has not ended
@@ -49,24 +57,24 @@ class RequestQueue(wiring.Component):
     Parameters
     ----------
     depth
-        Entries, and slots: a slot names a request from acceptance until it is released.
+        Entries, and slots: a slot names a run from its first request until it is released.
     others
         Slots of the queue of the other kind.
 
     Members
     -------
-    enter, bank, row, column, tag : ``In``
+    enter, bank, row, column : ``In``
         A request is accepted in this cycle.
     hit, wait : ``In``
         Of that request: whether its row is open, and which slots of the other queue it waits for.
-    room : ``Out(1)``, slot : ``Out``
-        A request may enter; the slot that it would get.
+    room : ``Out(1)``, slot, place : ``Out``
+        A request may enter; the slot that it would get, and its place in the run.
     release : ``In(depth)``
         Slots that become free.
     same : ``Out(depth)``
-        Slots of entries at the address of ``bank``, ``row`` and ``column``.
+        Slots of entries with a burst at the address of ``bank``, ``row`` and ``column``.
     served : ``In(others)``
-        Slots of the other queue of which RD or WR issues in this cycle.
+        Slots of the other queue whose last RD or WR issues in this cycle.
     activated : ``In(1)``, active_bank, active_row : ``In``, close : ``In(banks)``
         Rows that open and close in this cycle.
     tile : ``In(tile_layout(config))``
@@ -78,8 +86,8 @@ class RequestQueue(wiring.Component):
     activation, precharge, burst : ``Out``
         The oldest free entry whose bank is closed; whose bank holds another row, which no free
         entry wants; whose row is open: each among those allowed.
-    take : ``In(1)``
-        RD or WR for ``burst`` issues in this cycle: the entry leaves.
+    take : ``In(1)``, leaves : ``Out(1)``
+        RD or WR for ``burst`` issues in this cycle; its run leaves with it.
     count : ``Out``, any_free : ``Out(1)``, aged : ``Out(1)``, waiting : ``Out(1)``
         Entries; whether one is free; whether the oldest is aged; whether one waits for the other
         queue.
@@ -87,22 +95,22 @@ class RequestQueue(wiring.Component):
         An entry that must be served before the tile is left.
     """
 
-    def __init__(self, config: Config, *, depth: int, others: int, tag_bits: int):
+    def __init__(self, config: Config, *, depth: int, others: int):
         self._config = config
         self._depth = depth
         bus = bus_layout(config)
-        candidate = candidate_layout(config, tag_bits)
+        candidate = candidate_layout(config)
         super().__init__(
             {
                 "enter": In(1),
                 "bank": In(bus["bank"].shape),
                 "row": In(bus["row"].shape),
                 "column": In(bus["column"].shape),
-                "tag": In(tag_bits),
                 "hit": In(1),
                 "wait": In(others),
                 "room": Out(1),
                 "slot": Out(range(depth)),
+                "place": Out(range(max(2, run_length(config)))),
                 "release": In(depth),
                 "same": Out(depth),
                 "served": In(others),
@@ -120,6 +128,7 @@ class RequestQueue(wiring.Component):
                 "precharge": Out(candidate),
                 "burst": Out(candidate),
                 "take": In(1),
+                "leaves": Out(1),
                 "count": Out(range(depth + 1)),
                 "any_free": Out(1),
                 "aged": Out(1),
@@ -131,12 +140,14 @@ class RequestQueue(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, depth = self._config, self._depth
+        length = run_length(config)
         entry_layout = data.StructLayout(
             {
                 "bank": self.bank.shape(),
                 "row": self.row.shape(),
-                "column": self.column.shape(),
-                "tag": self.tag.shape(),
+                "column": self.column.shape(),  # of the next burst
+                "place": self.place.shape(),  # of the next burst
+                "left": range(length + 1),
                 "slot": self.slot.shape(),
                 "wait": self.wait.shape(),
                 "hit": 1,
@@ -146,23 +157,121 @@ class RequestQueue(wiring.Component):
         )
         entries = [Signal(entry_layout, name=f"entry_{i}") for i in range(depth)]
         valid = [Signal(name=f"valid_{i}") for i in range(depth)]
-        m.d.comb += [self.count.eq(sum(valid)), self.room.eq(0)]
+        m.d.comb += self.count.eq(sum(valid))
+
+        incoming = Signal(entry_layout)
+        joins = self._accept(m, entries, valid, incoming)
+        age = Signal(range(config.age + 1))  # cycles for which the oldest has been the oldest
+        picked = self._choose(m, entries, valid, age)
+
+        # Entries of the next cycle: those present and the one that enters, with what happens now,
+        # moved up behind the one that leaves.
+        following, present = [], []
+        leaves = Signal(depth)
+        for i, entry in enumerate(entries):
+            source = Signal(entry_layout, name=f"source_{i}")
+            updated = Signal(entry_layout, name=f"updated_{i}")
+            opens = (
+                self.activated & (source.bank == self.active_bank) & (source.row == self.active_row)
+            )
+            taken = self.take & picked[i]
+            m.d.comb += [
+                leaves[i].eq(taken & (entry.left == 1) & ~joins[i]),
+                source.eq(Mux(valid[i], entry, incoming)),
+                updated.eq(source),
+                updated.wait.eq(source.wait & ~self.served),
+                updated.hit.eq((source.hit | opens) & ~self.close.bit_select(source.bank, 1)),
+                updated.held.eq(source.held & ~self.tile.end),
+                updated.resting.eq(
+                    (source.resting & ~self.tile.rested) | (source.held & self.tile.end)
+                ),
+                updated.left.eq(source.left + joins[i] - taken),
+            ]
+            with m.If(taken):
+                m.d.comb += [
+                    updated.column.eq(source.column + 2),
+                    updated.place.eq(source.place + 1),
+                ]
+            following.append(updated)
+            enters = self.enter & ~joins.any() & (valid[i - 1] if i else 1)
+            present.append(valid[i] | enters)
+        present.append(Const(0))
+        following.append(following[-1])
+        m.d.comb += self.leaves.eq(leaves.any())
+        with m.If(~valid[0] | leaves[0]):
+            m.d.sync += age.eq(0)
+        for i in range(depth):
+            with m.If(leaves[: i + 1].any()):
+                m.d.sync += [entries[i].eq(following[i + 1]), valid[i].eq(present[i + 1])]
+            with m.Else():
+                m.d.sync += [entries[i].eq(following[i]), valid[i].eq(present[i])]
+        return m
+
+    def _accept(self, m: Module, entries: list, valid: list, incoming) -> Signal:
+        """Place the request of this cycle; return which entry it joins, a bit an entry."""
+        config, depth = self._config, self._depth
+        length = run_length(config)
 
         # Slots: the lowest free one is next.
         used = Signal(depth)
         allocated = Signal(depth)
+        free_slot = Signal.like(self.slot)
         for i in reversed(range(depth)):
             with m.If(~used[i]):
-                m.d.comb += self.slot.eq(i)
-        m.d.comb += [
-            self.room.eq(~valid[-1] & ~used.all()),
-            allocated.eq(self.enter << self.slot),
-        ]
+                m.d.comb += free_slot.eq(i)
         m.d.sync += used.eq((used & ~self.release) | allocated)
 
-        # What may be chosen.
-        age = Signal(range(config.age + 1))
+        m.d.comb += [
+            incoming.bank.eq(self.bank),
+            incoming.row.eq(self.row),
+            incoming.column.eq(self.column),
+            incoming.left.eq(1),
+            incoming.slot.eq(free_slot),
+            incoming.wait.eq(self.wait),
+            incoming.hit.eq(self.hit),
+            incoming.held.eq(self.tile.valid & rows_conflict(config, self.row, self.tile.row)),
+            incoming.resting.eq(
+                self.tile.resting & rows_conflict(config, self.row, self.tile.rested_row)
+            ),
+        ]
+        joins = Signal(depth)
+        fits = Signal(depth)  # the run that the request continues
+        m.d.comb += self.slot.eq(free_slot)
+        for i in reversed(range(depth)):
+            entry = entries[i]
+            in_row = valid[i] & (entry.bank == self.bank) & (entry.row == self.row)
+            distance = Signal(range(-config.columns, config.columns), name=f"distance_{i}")
+            m.d.comb += distance.eq(self.column - entry.column)
+            with m.If(in_row & (distance >= 0) & (distance < entry.left << 1)):
+                m.d.comb += self.same.bit_select(entry.slot, 1).eq(1)
+            continues = (
+                in_row
+                & (distance == entry.left << 1)
+                & (entry.place + entry.left < length)
+                & ~(entry.wait.any() | self.wait.any())
+                & (entry.held == incoming.held)
+                & (entry.resting == incoming.resting)
+            )
+            with m.If(continues):
+                m.d.comb += [
+                    fits.eq(1 << i),
+                    self.slot.eq(entry.slot),
+                    self.place.eq(entry.place + entry.left),
+                ]
+        m.d.comb += [
+            self.room.eq((~valid[-1] & ~used.all()) | fits.any()),
+            joins.eq(Mux(self.enter, fits, 0)),
+            allocated.eq((self.enter & ~fits.any()) << free_slot),
+        ]
+        return joins
+
+    def _choose(self, m: Module, entries: list, valid: list, age: Signal) -> Signal:
+        """Find the candidates; return which entry is that for RD or WR, a bit an entry."""
+        config, depth = self._config, self._depth
+
         oldest = entries[0]
+        with m.If(age != config.age):
+            m.d.sync += age.eq(age + 1)
         oldest_free = valid[0] & ~oldest.wait.any() & ~oldest.held & ~oldest.resting
         m.d.comb += self.aged.eq(oldest_free & (age == config.age))
         free, wanted = [], []
@@ -181,13 +290,14 @@ class RequestQueue(wiring.Component):
                 with m.If(qualifies[i]):
                     m.d.comb += candidate.valid.eq(1)
                     m.d.comb += candidate.aged.eq(self.aged if i == 0 else 0)
-                    for name in ("bank", "row", "column", "tag", "slot"):
+                    for name in ("bank", "row", "column", "slot", "place"):
                         m.d.comb += candidate[name].eq(entries[i][name])
 
         activate = self.may_activate & ~self.open
         activate_first = Mux(self.aged, self.may_activate_aged & ~self.open, activate)
         precharge = self.may_precharge & unwanted
         bursts = Signal(depth)
+        picked = Signal(depth)
         choose(
             self.activation,
             [
@@ -199,82 +309,25 @@ class RequestQueue(wiring.Component):
             self.precharge,
             [free[i] & ~e.hit & precharge.bit_select(e.bank, 1) for i, e in enumerate(entries)],
         )
-        m.d.comb += bursts.eq(
-            Cat(
-                free[i] & e.hit & self.may_column.bit_select(e.bank, 1)
-                for i, e in enumerate(entries)
-            )
-        )
+        m.d.comb += [
+            bursts.eq(
+                Cat(
+                    free[i] & e.hit & self.may_column.bit_select(e.bank, 1)
+                    for i, e in enumerate(entries)
+                )
+            ),
+            picked.eq(bursts & -bursts),
+        ]
         choose(self.burst, bursts)
+        both = list(zip(valid, entries, strict=True))
         m.d.comb += [
             self.any_free.eq(Cat(free).any()),
-            self.waiting.eq(
-                Cat(v & e.wait.any() for v, e in zip(valid, entries, strict=True)).any()
-            ),
+            self.waiting.eq(Cat(v & e.wait.any() for v, e in both).any()),
             self.before_tile.eq(
                 self.tile.valid
                 & Cat(
-                    v & ~e.held & rows_conflict(config, e.row, self.tile.row)
-                    for v, e in zip(valid, entries, strict=True)
+                    v & ~e.held & rows_conflict(config, e.row, self.tile.row) for v, e in both
                 ).any()
             ),
         ]
-        for i in range(depth):
-            at_address = (
-                (entries[i].bank == self.bank)
-                & (entries[i].row == self.row)
-                & (entries[i].column == self.column)
-            )
-            with m.If(valid[i] & at_address):
-                m.d.comb += self.same.bit_select(entries[i].slot, 1).eq(1)
-
-        # Entries of the next cycle: those present and the one that enters, with what happens now,
-        # moved up behind the one that leaves.
-        incoming = Signal(entry_layout)
-        m.d.comb += [
-            incoming.bank.eq(self.bank),
-            incoming.row.eq(self.row),
-            incoming.column.eq(self.column),
-            incoming.tag.eq(self.tag),
-            incoming.slot.eq(self.slot),
-            incoming.wait.eq(self.wait),
-            incoming.hit.eq(self.hit),
-            incoming.held.eq(self.tile.valid & rows_conflict(config, self.row, self.tile.row)),
-            incoming.resting.eq(
-                self.tile.resting & rows_conflict(config, self.row, self.tile.rested_row)
-            ),
-        ]
-        following, present = [], []
-        for i, entry in enumerate(entries):
-            source = Signal(entry_layout, name=f"source_{i}")
-            updated = Signal(entry_layout, name=f"updated_{i}")
-            opens = (
-                self.activated & (source.bank == self.active_bank) & (source.row == self.active_row)
-            )
-            closes = self.close.bit_select(source.bank, 1)
-            m.d.comb += [
-                source.eq(Mux(valid[i], entry, incoming)),
-                updated.eq(source),
-                updated.wait.eq(source.wait & ~self.served),
-                updated.hit.eq((source.hit | opens) & ~closes),
-                updated.held.eq(source.held & ~self.tile.end),
-                updated.resting.eq(
-                    (source.resting & ~self.tile.rested) | (source.held & self.tile.end)
-                ),
-            ]
-            following.append(updated)
-            present.append(valid[i] | (self.enter & (valid[i - 1] if i else 1)))
-        present.append(Const(0))
-        following.append(following[-1])
-        for i in range(depth):
-            with m.If(self.take & bursts[: i + 1].any()):
-                m.d.sync += [entries[i].eq(following[i + 1]), valid[i].eq(present[i + 1])]
-            with m.Else():
-                m.d.sync += [entries[i].eq(following[i]), valid[i].eq(present[i])]
-
-        # How long the oldest entry has been the oldest.
-        with m.If(~valid[0] | (self.take & bursts[0])):
-            m.d.sync += age.eq(0)
-        with m.Elif(age != config.age):
-            m.d.sync += age.eq(age + 1)
-        return m
+        return picked
