@@ -103,7 +103,8 @@ class ChannelTrace:
         """Return which commands are one of these."""
         table = np.zeros(ACCEPT, bool)
         table[[command.value for command in commands]] = True
-        return table[self.code]
+        mask: Array = table[self.code]
+        return mask
 
     def shift(self, scope: Scope) -> int:
         """Return how many low bits of a bank's number do not matter at a scope."""

@@ -68,7 +68,8 @@ def record(cycle: int, command: Command | int, **fields: int) -> np.void:
     row["command"] = command if isinstance(command, int) else command.value
     for name, value in fields.items():
         row[name] = value
-    return row[0]
+    entry: np.void = row[0]
+    return entry
 
 
 def _cells(config: Config, entry: np.void) -> dict[str, str]:

@@ -56,8 +56,8 @@ class Monitor:
             if (np.diff(records["cycle"].astype(np.int64)) < 0).any():
                 raise ValueError(f"records of channel {number} must be in the order of time")
             channel = ChannelTrace(self._config, int(number), records)
-            for later in np.flatnonzero(np.diff(channel.cycle) < 1) + 1:
-                channel.add("one command a cycle on the C/A bus", later, later - 1, 1)
+            for first in np.flatnonzero(np.diff(channel.cycle) < 1).tolist():
+                channel.add("one command a cycle on the C/A bus", first + 1, first, 1)
             banks, event_rows, rows = self._check_rows(channel)
             self._check_timing(channel, banks, event_rows)
             self._check_refresh(channel, end)

@@ -30,9 +30,9 @@ def check_pim(channel: ChannelTrace) -> None:
     starts = np.concatenate([[0], opened[closes]])  # activations before each tile
     groups = opened - starts[tile - closes]
     wrong = channel.any_of(_PRODUCTS) & (groups != config.groups)
-    for later in np.flatnonzero(wrong):
+    for later in np.flatnonzero(wrong).tolist():
         channel.add("a product needs the PIM row buffers of all bank groups open", later)
-    for later in np.flatnonzero(closes & (groups == 0)):
+    for later in np.flatnonzero(closes & (groups == 0)).tolist():
         channel.add("PIM_PRECHARGE needs an open PIM row buffer", later)
     index = np.flatnonzero(activations)
     a, b = index[:-1], index[1:]
@@ -55,12 +55,13 @@ def _results(channel: ChannelTrace) -> tuple[Array, Array, Array, Array]:
     for shape in np.unique(shapes):
         who = index[shapes == shape]
         windows = result_schedule(config, int(shape) >> 16, int(shape) & 0xFFFF)
-        for start, _end in windows:
+        for offset, _end in windows:
             for rank in range(config.ranks):
-                begin = channel.cycle[who] + start + rank * (beats + config.timing.nTURN)
+                begin = channel.cycle[who] + offset + rank * (beats + config.timing.nTURN)
                 parts.append((begin, begin + beats, np.full(len(who), rank), who))
     if not parts:
-        return (np.zeros(0, np.int64),) * 4
+        nothing = np.zeros(0, np.int64)
+        return nothing, nothing, nothing, nothing
     start, end, driver, command = (np.concatenate(x) for x in zip(*parts, strict=True))
     return start, end, driver, command
 
@@ -81,8 +82,8 @@ def check_data_bus(channel: ChannelTrace) -> None:
     start, end, driver, command = start[order], end[order], driver[order], command[order]
     turn = np.where(driver[1:] != driver[:-1], timing.nTURN, 0)
     missing = end[:-1] + turn - start[1:]
-    for i in np.flatnonzero(missing > 0):
-        first, later = sorted((command[i], command[i + 1]))
+    for i in np.flatnonzero(missing > 0).tolist():
+        first, later = sorted((int(command[i]), int(command[i + 1])))
         channel.add("one driver on the data bus, turn-arounds kept", later, first, missing[i])
 
 

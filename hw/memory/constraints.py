@@ -84,13 +84,17 @@ def _write_end(t: Timing) -> int:
     return t.nCWL + t.nBL
 
 
-def _closing(scope: Scope, later: frozenset[Command], *buffers: int) -> tuple[Constraint, ...]:
+def _closing(
+    scope: Scope, later: frozenset[Command], row_buffers: tuple[int, ...] = (1, 2)
+) -> tuple[Constraint, ...]:
     """Return what any command that closes a MEM row asks of a command that needs it closed."""
-    rest = {"row_buffers": buffers or (1, 2)}
-    return (
-        Constraint(scope, CLOSE, later, lambda t: t.nRP, **rest),
-        Constraint(scope, RDA, later, lambda t: t.nRTPL + t.nRP, **rest),
-        Constraint(scope, WRA, later, lambda t: _write_end(t) + t.nWR + t.nRP, **rest),
+    gaps: tuple[tuple[frozenset[Command], Callable[[Timing], int]], ...] = (
+        (CLOSE, lambda t: t.nRP),
+        (RDA, lambda t: t.nRTPL + t.nRP),
+        (WRA, lambda t: _write_end(t) + t.nWR + t.nRP),
+    )
+    return tuple(
+        Constraint(scope, first, later, gap, row_buffers=row_buffers) for first, gap in gaps
     )
 
 
@@ -137,9 +141,9 @@ CONSTRAINTS: tuple[Constraint, ...] = (
     Constraint(Scope.CHANNEL, frozenset({Command.PIM_GWRITE}), PRODUCT, lambda t: t.nCL),
     # Between the two row buffers of a bank: with two, only a row that both want must rest between;
     # with one, PIM and ordinary accesses take the bank in turn.
-    *_closing(Scope.ROW, PIM_OPEN, 2),
+    *_closing(Scope.ROW, PIM_OPEN, row_buffers=(2,)),
     Constraint(Scope.ROW, PIM_CLOSE, ACT, lambda t: t.nRP, row_buffers=(2,)),
-    *_closing(Scope.BANK, PIM_OPEN, 1),
+    *_closing(Scope.BANK, PIM_OPEN, row_buffers=(1,)),
     Constraint(Scope.BANK, ACT, PIM_OPEN, lambda t: t.nRC, row_buffers=(1,)),
     Constraint(Scope.BANK, PIM_CLOSE, ACT, lambda t: t.nRP, row_buffers=(1,)),
     Constraint(Scope.BANK, PIM_OPEN, ACT, lambda t: t.nRC, row_buffers=(1,)),
