@@ -99,7 +99,7 @@ def check_vector_buffer(channel: ChannelTrace) -> None:
     from_row = commands["command"][writes] == Command.PIM_GWRITE.value
     time = channel.cycle[writes] + np.where(from_row, 0, timing.nCWL)
     issued = np.searchsorted(channel.cycle[gemvs], channel.cycle[writes]) - 1
-    for write, written, last in zip(writes, time, issued, strict=True):
+    for write, written, last in zip(*(x.tolist() for x in (writes, time, issued)), strict=True):
         if last < 0:
             continue
         gemv = gemvs[last]
