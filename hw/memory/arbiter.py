@@ -27,7 +27,7 @@ from hw.config import Config
 from hw.memory.commands import Command, PimOperation, bus_layout
 from hw.memory.guards import ready_layout
 from hw.memory.pim_queue import operation_layout
-from hw.memory.request_queue import candidate_layout
+from hw.memory.run import candidate_layout
 
 __all__ = ["TURN", "Arbiter", "queue_layout"]
 
@@ -211,19 +211,11 @@ class Arbiter(wiring.Component):
 
         # Column commands.
         with m.Elif(gemv):
-            fields = (
-                "column",
-                "column_step",
-                "half",
-                "offset",
-                "offset_step",
-                "slot",
-                "slots",
-                "k",
-            )
+            fields = ("column", "column_step", "half", "offset", "offset_step")
+            fields += ("slot", "slots", "k", "read")
             m.d.comb += [
                 command.command.eq(Command.PIM_GEMV),
-                *(command[name].eq(head[name]) for name in (*fields, "read")),
+                *(command[name].eq(head[name]) for name in fields),
                 self.take_pim.eq(1),
             ]
         with m.Elif(vector):

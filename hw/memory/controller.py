@@ -108,27 +108,48 @@ class Controller(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config, tag_bits = self._config, self._tag_bits
-        m.submodules.reads = reads = RequestQueue(
-            config, depth=config.read_queue, others=config.write_queue
+        config = self._config
+        depths = {"reads": config.read_queue, "writes": config.write_queue}
+        m.submodules.reads = RequestQueue(config, depth=depths["reads"], others=depths["writes"])
+        m.submodules.writes = RequestQueue(config, depth=depths["writes"], others=depths["reads"])
+        m.submodules.pim = PimQueue(config)
+        m.submodules.tiles = TileOrder(config)
+        m.submodules.rows = RowState(config)
+        m.submodules.guards = Guards(config)
+        m.submodules.refresh = Refresh(config)
+        m.submodules.windows = ResultWindows(config)
+        m.submodules.data_path = DataPath(config, tag_bits=self._tag_bits)
+        m.submodules.arbiter = Arbiter(config)
+        self._accept(m)
+        self._follow_rows(m)
+        self._permit(m)
+        self._follow_tile(m)
+        self._choose(m)
+        self._move_data(m)
+        m.d.sync += [
+            self.command.eq(m.submodules.arbiter.command),
+            self.o_pim_done.eq(m.submodules.tiles.precharge),
+            self.o_writes.valid.eq(m.submodules.arbiter.take_write),
+        ]
+        m.d.comb += self.o_idle.eq(
+            (m.submodules.reads.count == 0)
+            & (m.submodules.writes.count == 0)
+            & m.submodules.pim.empty
+            & ~m.submodules.tiles.tile.valid
+            & m.submodules.data_path.idle
+            & m.submodules.windows.idle
+            & ~m.submodules.refresh.closing
         )
-        m.submodules.writes = writes = RequestQueue(
-            config, depth=config.write_queue, others=config.read_queue
-        )
-        m.submodules.pim = pim = PimQueue(config)
-        m.submodules.tiles = tiles = TileOrder(config)
-        m.submodules.rows = rows = RowState(config)
-        m.submodules.guards = guards = Guards(config)
-        m.submodules.refresh = refresh = Refresh(config)
-        m.submodules.windows = windows = ResultWindows(config)
-        m.submodules.data_path = data_path = DataPath(config, tag_bits=tag_bits)
-        m.submodules.arbiter = arbiter = Arbiter(config)
-        chosen = arbiter.command
+        return m
 
-        # Acceptance: a request enters the queue of its kind, a tile its place among them.
+    def _accept(self, m: Module):
+        """Let a request into the queue of its kind, and a tile into its place among them."""
+        reads, writes, rows = m.submodules.reads, m.submodules.writes, m.submodules.rows
+        pim, tiles = m.submodules.pim, m.submodules.tiles
         request = self.i_requests.payload
         is_write = request.kind == Request.WRITE
         enters = self.i_requests.valid & self.i_requests.ready
+        wiring.connect(m, wiring.flipped(self.i_pim), pim.i)
         m.d.comb += [
             self.i_requests.ready.eq(Mux(is_write, writes.room, reads.room) & ~tiles.accept),
             rows.query_bank.eq(request.bank),
@@ -143,127 +164,134 @@ class Controller(wiring.Component):
             self.accept.row.eq(Mux(tiles.accept, pim.head.row, request.row)),
             self.accept.tag.eq(Mux(tiles.accept, 0, request.tag)),
         ]
-
-        # What the queues have to know, and what they may ask for.
-        closes = Signal(config.banks)
-        may_activate = Mux(refresh.closing, 0, guards.ready.ACT)
-        m.d.comb += [
-            closes.eq(
-                Mux(chosen.command == Command.PRE, 1 << chosen.bank, 0)
-                | Mux(
-                    chosen.command == Command.PREA,
-                    ((1 << config.banks_per_rank) - 1) << chosen.bank,
-                    0,
-                )
-            ),
-            rows.activate.eq(chosen.command == Command.ACT),
-            rows.bank.eq(chosen.bank),
-            rows.row.eq(chosen.row),
-            rows.close.eq(closes),
-        ]
-        for queue, other in ((reads, writes), (writes, reads)):
-            take = arbiter.take_read if queue is reads else arbiter.take_write
+        for queue in (reads, writes):
             m.d.comb += [
                 queue.bank.eq(request.bank),
                 queue.row.eq(request.row),
                 queue.column.eq(request.column),
                 queue.hit.eq(rows.query_hit),
-                queue.take.eq(take),
-                other.served.eq(Mux(queue.leaves, 1 << arbiter.slot, 0)),
-                queue.activated.eq(rows.activate),
-                queue.active_bank.eq(chosen.bank),
-                queue.active_row.eq(chosen.row),
-                queue.close.eq(closes),
-                queue.tile.eq(tiles.tile),
-                queue.open.eq(rows.open),
-                queue.may_activate.eq(Mux(tiles.barred, 0, may_activate)),
-                queue.may_activate_aged.eq(Mux(tiles.barred & ~tiles.waiver, 0, may_activate)),
-                queue.may_precharge.eq(Mux(refresh.closing, 0, guards.ready.PRE)),
             ]
-        # Of the queues themselves, not of what the arbiter is told, which holds bursts too: for the
-        # compiled engine a signal is one, whatever its parts.
-        head = pim.head
-        holds_reads = pim.valid & (head.operation == PimOperation.GWRITE)
-        holds_reads &= ~reads.aged & ~writes.aged
-        reads_clear = windows.read_clear & ~refresh.closing & ~holds_reads
-        writes_clear = windows.write_clear & ~refresh.closing
-        m.d.comb += [
-            reads.may_column.eq(Mux(reads_clear, guards.ready.RD, 0)),
-            writes.may_column.eq(Mux(writes_clear, guards.ready.WR, 0)),
-            reads.release.eq(writes.served),
-            writes.release.eq(Mux(data_path.release, 1 << data_path.release_slot, 0)),
-        ]
 
-        # PIM: the oldest operation, the tile, and the columns of the last GEMV.
-        columns_left = Signal(range(maximum_extent(config) + 1))
-        reading_half = Signal()
-        is_gemv = chosen.command == Command.PIM_GEMV
-        with m.If(is_gemv):
-            m.d.sync += [columns_left.eq(head.extent), reading_half.eq(head.half)]
-        with m.Elif(columns_left != 0):
-            m.d.sync += columns_left.eq(columns_left - 1)
-        aged_closed = (reads.aged | writes.aged) & tiles.waiver
-        before_tile = reads.before_tile | writes.before_tile
-        wiring.connect(m, wiring.flipped(self.i_pim), pim.i)
+    def _follow_rows(self, m: Module):
+        """Tell rows, guards and refresh what issues in this cycle."""
+        config, rows = self._config, m.submodules.rows
+        guards, refresh, tiles = m.submodules.guards, m.submodules.refresh, m.submodules.tiles
+        chosen = m.submodules.arbiter.command
+        one = Mux(chosen.command == Command.PRE, 1 << chosen.bank, 0)
+        rank = ((1 << config.banks_per_rank) - 1) << chosen.bank
         m.d.comb += [
-            pim.pop.eq(arbiter.take_pim | tiles.header),
-            tiles.head.eq(head),
-            tiles.head_valid.eq(pim.valid),
-            tiles.may_start.eq(rows.tile_clear & ~before_tile & refresh.fits & ~aged_closed),
-            tiles.activate.eq(chosen.command == Command.PIM_ACTIVATION),
-            tiles.precharge.eq(chosen.command == Command.PIM_PRECHARGE),
-            tiles.waived.eq(arbiter.waived & tiles.barred),
+            rows.activate.eq(chosen.command == Command.ACT),
+            rows.bank.eq(chosen.bank),
+            rows.row.eq(chosen.row),
+            rows.close.eq(one | Mux(chosen.command == Command.PREA, rank, 0)),
             rows.tile_row.eq(tiles.tile.row),
             rows.rested.eq(guards.ready.ACT),
-        ]
-
-        # Refresh.
-        m.d.comb += [
+            guards.command.eq(chosen.command),
+            guards.bank.eq(chosen.bank),
+            guards.extent.eq(m.submodules.pim.head.extent),
             refresh.tile_waits.eq(tiles.waits),
             refresh.tile_runs.eq(tiles.started),
             refresh.length.eq(tiles.length),
             refresh.open.eq(rows.open),
             refresh.may_prea.eq(guards.ready.PREA),
             refresh.may_ref.eq(guards.ready.REF),
-            refresh.issue.eq(arbiter.take_refresh),
+            refresh.issue.eq(m.submodules.arbiter.take_refresh),
         ]
 
-        # The choice.
-        for told, queue in ((arbiter.reads, reads), (arbiter.writes, writes)):
-            m.d.comb += [told[name].eq(getattr(queue, name)) for name, _ in told.shape()]
+    def _permit(self, m: Module):
+        """Tell the request queues what they may ask for, and what becomes of their requests."""
+        reads, writes, pim = m.submodules.reads, m.submodules.writes, m.submodules.pim
+        rows, ready, tiles = m.submodules.rows, m.submodules.guards.ready, m.submodules.tiles
+        arbiter, windows = m.submodules.arbiter, m.submodules.windows
+        data_path, closing = m.submodules.data_path, m.submodules.refresh.closing
+        # From the queues themselves, not from what the arbiter is told, which holds bursts too: for
+        # the compiled engine a signal is one, whatever its parts.
+        holds_reads = pim.valid & (pim.head.operation == PimOperation.GWRITE)
+        holds_reads &= ~reads.aged & ~writes.aged
+        may_activate = Mux(closing, 0, ready.ACT)
         m.d.comb += [
+            reads.may_column.eq(Mux(windows.read_clear & ~closing & ~holds_reads, ready.RD, 0)),
+            writes.may_column.eq(Mux(windows.write_clear & ~closing, ready.WR, 0)),
+            reads.take.eq(arbiter.take_read),
+            writes.take.eq(arbiter.take_write),
+            reads.release.eq(writes.served),
+            writes.release.eq(Mux(data_path.release, 1 << data_path.release_slot, 0)),
+        ]
+        for queue, other in ((reads, writes), (writes, reads)):
+            m.d.comb += [
+                queue.served.eq(Mux(other.leaves, 1 << arbiter.slot, 0)),
+                queue.activated.eq(rows.activate),
+                queue.active_bank.eq(rows.bank),
+                queue.active_row.eq(rows.row),
+                queue.close.eq(rows.close),
+                queue.tile.eq(tiles.tile),
+                queue.open.eq(rows.open),
+                queue.may_activate.eq(Mux(tiles.barred, 0, may_activate)),
+                queue.may_activate_aged.eq(Mux(tiles.barred & ~tiles.waiver, 0, may_activate)),
+                queue.may_precharge.eq(Mux(closing, 0, ready.PRE)),
+            ]
+
+    def _follow_tile(self, m: Module):
+        """Tell the order of tiles what issues, and what keeps a tile from its start."""
+        reads, writes, pim = m.submodules.reads, m.submodules.writes, m.submodules.pim
+        tiles, arbiter = m.submodules.tiles, m.submodules.arbiter
+        # An aged request that may still issue an ACT comes before the tile.
+        aged = (reads.aged | writes.aged) & tiles.waiver
+        before_tile = reads.before_tile | writes.before_tile
+        fits = m.submodules.refresh.fits
+        command = arbiter.command.command
+        m.d.comb += [
+            pim.pop.eq(arbiter.take_pim | tiles.header),
+            tiles.head.eq(pim.head),
+            tiles.head_valid.eq(pim.valid),
+            tiles.may_start.eq(m.submodules.rows.tile_clear & ~before_tile & fits & ~aged),
+            tiles.activate.eq(command == Command.PIM_ACTIVATION),
+            tiles.precharge.eq(command == Command.PIM_PRECHARGE),
+            tiles.waived.eq(arbiter.waived & tiles.barred),
+        ]
+
+    def _choose(self, m: Module):
+        """Tell the arbiter what there is to choose from."""
+        arbiter, pim, tiles = m.submodules.arbiter, m.submodules.pim, m.submodules.tiles
+        refresh, windows, head = m.submodules.refresh, m.submodules.windows, m.submodules.pim.head
+        for told, queue in (
+            (arbiter.reads, m.submodules.reads),
+            (arbiter.writes, m.submodules.writes),
+        ):
+            m.d.comb += [told[name].eq(getattr(queue, name)) for name, _ in told.shape()]
+
+        # The last GEMV reads its half of the vector buffer until its last column.
+        columns_left = Signal(range(maximum_extent(self._config) + 1))
+        reading_half = Signal()
+        issues = arbiter.command.command == Command.PIM_GEMV
+        with m.If(issues):
+            m.d.sync += [columns_left.eq(head.extent), reading_half.eq(head.half)]
+        with m.Elif(columns_left != 0):
+            m.d.sync += columns_left.eq(columns_left - 1)
+        half_free = (columns_left == 0) | (reading_half != head.half)
+        m.d.comb += [
+            windows.gemv.eq(head),
+            windows.issue.eq(issues & head.read),
             arbiter.head.eq(head),
             arbiter.head_valid.eq(pim.valid),
-            arbiter.ready.eq(guards.ready),
+            arbiter.ready.eq(m.submodules.guards.ready),
             arbiter.prea.eq(refresh.prea),
             arbiter.ref.eq(refresh.ref),
             arbiter.rank.eq(refresh.rank),
             arbiter.tile_started.eq(tiles.started),
             arbiter.tile_waits.eq(tiles.waits),
             arbiter.tile_may_start.eq(tiles.may_start),
-            arbiter.tile_close.eq(rows.tile_close),
+            arbiter.tile_close.eq(m.submodules.rows.tile_close),
             arbiter.gemv_clear.eq(~head.read | (head.first >= windows.until_free)),
-            arbiter.vector_clear.eq(
-                windows.write_clear & ((columns_left == 0) | (reading_half != head.half))
-            ),
+            arbiter.vector_clear.eq(windows.write_clear & half_free),
         ]
 
-        # The command, and what follows from it.
-        m.d.comb += [
-            guards.command.eq(chosen.command),
-            guards.bank.eq(chosen.bank),
-            guards.extent.eq(head.extent),
-            windows.gemv.eq(head),
-            windows.issue.eq(is_gemv & head.read),
-        ]
-        m.d.sync += [
-            self.command.eq(chosen),
-            self.o_pim_done.eq(tiles.precharge),
-            self.o_writes.valid.eq(arbiter.take_write),
-        ]
-        m.d.comb += self.o_writes.payload.tag.eq(data_path.o_tag)
-
-        # Data.
+    def _move_data(self, m: Module):
+        """Connect the data path."""
+        reads, writes, pim = m.submodules.reads, m.submodules.writes, m.submodules.pim
+        data_path, arbiter = m.submodules.data_path, m.submodules.arbiter
+        request = self.i_requests.payload
+        is_write = request.kind == Request.WRITE
         m.d.comb += [
             data_path.read.eq(reads.enter),
             data_path.write.eq(writes.enter),
@@ -276,25 +304,16 @@ class Controller(wiring.Component):
             data_path.launch_slot.eq(arbiter.slot),
             data_path.launch_place.eq(arbiter.place),
             data_path.last.eq(writes.leaves),
-            data_path.launch_vector.eq(chosen.command == Command.PIM_GWRITE_DATA),
-            pim.fetch.eq(data_path.fetch),
-            data_path.vector.eq(pim.vector),
-            self.o_data.eq(data_path.o_data),
+            data_path.launch_vector.eq(arbiter.command.command == Command.PIM_GWRITE_DATA),
             data_path.i_data.eq(self.i_data),
             data_path.i_valid.eq(self.i_valid),
-            data_path.result.eq(windows.now),
+            data_path.result.eq(m.submodules.windows.now),
+            data_path.vector.eq(pim.vector),
+            pim.fetch.eq(data_path.fetch),
+            self.o_data.eq(data_path.o_data),
             self.o_reads.valid.eq(data_path.o_reads.valid),
             self.o_reads.payload.eq(data_path.o_reads.payload),
+            self.o_writes.payload.tag.eq(data_path.o_tag),
             self.o_results.valid.eq(data_path.o_results.valid),
             self.o_results.payload.eq(data_path.o_results.payload),
-            self.o_idle.eq(
-                (reads.count == 0)
-                & (writes.count == 0)
-                & pim.empty
-                & ~tiles.tile.valid
-                & data_path.idle
-                & windows.idle
-                & ~refresh.closing
-            ),
         ]
-        return m

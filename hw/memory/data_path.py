@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
 from hw.memory.delay_line import delayed
-from hw.memory.request_queue import candidate_layout
+from hw.memory.run import candidate_layout
 from hw.pim.results import result_cycles
 
 __all__ = ["DataPath"]

@@ -4,36 +4,15 @@ from functools import reduce
 from operator import or_
 
 from amaranth.hdl import *
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
 from hw.memory.commands import bus_layout
 from hw.memory.row_state import rows_conflict, tile_layout
+from hw.memory.run import candidate_layout, run_layout, run_length
 
-__all__ = ["RequestQueue", "candidate_layout", "run_length"]
-
-
-def run_length(config: Config) -> int:
-    """Return the most bursts of a run."""
-    return min(16, config.bursts)
-
-
-def candidate_layout(config: Config) -> data.StructLayout:
-    """Shape of a queue's candidate for a command: what the command needs, and whose it is."""
-    bus = bus_layout(config)
-    slots = max(config.read_queue, config.write_queue)
-    return data.StructLayout(
-        {
-            "valid": 1,
-            "aged": 1,
-            "bank": bus["bank"].shape,
-            "row": bus["row"].shape,
-            "column": bus["column"].shape,
-            "slot": range(slots),
-            "place": range(max(2, run_length(config))),
-        }
-    )
+__all__ = ["RequestQueue"]
 
 
 class RequestQueue(wiring.Component):
@@ -110,7 +89,7 @@ class RequestQueue(wiring.Component):
                 "wait": In(others),
                 "room": Out(1),
                 "slot": Out(range(depth)),
-                "place": Out(range(max(2, run_length(config)))),
+                "place": Out(candidate["place"].shape),
                 "release": In(depth),
                 "same": Out(depth),
                 "served": In(others),
@@ -140,21 +119,7 @@ class RequestQueue(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, depth = self._config, self._depth
-        length = run_length(config)
-        entry_layout = data.StructLayout(
-            {
-                "bank": self.bank.shape(),
-                "row": self.row.shape(),
-                "column": self.column.shape(),  # of the next burst
-                "place": self.place.shape(),  # of the next burst
-                "left": range(length + 1),
-                "slot": self.slot.shape(),
-                "wait": self.wait.shape(),
-                "hit": 1,
-                "held": 1,
-                "resting": 1,
-            }
-        )
+        entry_layout = run_layout(config, depth, len(self.wait))
         entries = [Signal(entry_layout, name=f"entry_{i}") for i in range(depth)]
         valid = [Signal(name=f"valid_{i}") for i in range(depth)]
         m.d.comb += self.count.eq(sum(valid))

@@ -1,0 +1,58 @@
+"""Runs: bursts of one row, one behind the other, that requests to a controller are merged into."""
+
+from amaranth.hdl import *
+from amaranth.lib import data
+
+from hw.config import Config
+from hw.memory.commands import bus_layout
+
+__all__ = ["candidate_layout", "run_layout", "run_length"]
+
+
+def run_length(config: Config) -> int:
+    """Return the most bursts of a run."""
+    return min(16, config.bursts)
+
+
+def _place(config: Config):
+    """Shape of a burst's place in its run."""
+    return range(max(2, run_length(config)))
+
+
+def run_layout(config: Config, slots: int, others: int) -> data.StructLayout:
+    """Shape of a run in a request queue.
+
+    ``column`` and ``place`` are those of its next burst, ``left`` counts the bursts from there on.
+    ``wait`` has a bit for each of the ``others`` slots of the queue of the other kind.
+    """
+    bus = bus_layout(config)
+    return data.StructLayout(
+        {
+            "bank": bus["bank"].shape,
+            "row": bus["row"].shape,
+            "column": bus["column"].shape,
+            "place": _place(config),
+            "left": range(run_length(config) + 1),
+            "slot": range(slots),
+            "wait": others,
+            "hit": 1,
+            "held": 1,
+            "resting": 1,
+        }
+    )
+
+
+def candidate_layout(config: Config) -> data.StructLayout:
+    """Shape of a queue's candidate for a command: what the command needs, and whose it is."""
+    bus = bus_layout(config)
+    return data.StructLayout(
+        {
+            "valid": 1,
+            "aged": 1,
+            "bank": bus["bank"].shape,
+            "row": bus["row"].shape,
+            "column": bus["column"].shape,
+            "slot": range(max(config.read_queue, config.write_queue)),
+            "place": _place(config),
+        }
+    )
