@@ -27,7 +27,7 @@ def longest_tile(config: Config) -> int:
     t = config.timing
     cycles = (config.bank_groups - 1) * t.nFAW + 2 * config.ranks
     cycles += max(t.nRAS, t.nRCD + maximum_extent(config) + t.nRTPL) + t.nRP
-    if cycles + MARGIN >= max(1, config.postpone) * t.nREFI:
+    if cycles + MARGIN >= config.postpone * t.nREFI:
         raise ValueError(
             f"postpone × nREFI must exceed the longest tile ({cycles} cycles), not be "
             f"{config.postpone * t.nREFI!r}"
@@ -84,7 +84,7 @@ class Refresh(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        interval, limit = config.timing.nREFI, max(1, config.postpone)
+        interval, limit = config.timing.nREFI, config.postpone
         banks = config.banks_per_rank
 
         until_due = Signal(range(interval), init=interval - 1)
@@ -107,8 +107,10 @@ class Refresh(wiring.Component):
         m.d.sync += fits.eq((ahead != 0) | (self.length + MARGIN <= until_due))
         pull_in = self.tile_waits & ~self.fits
         m.d.comb += self.fits.eq(fits & (owed == 0) & ~self.closing)
+        finished = Signal()  # the comparison knows of the refresh a cycle later
+        m.d.sync += finished.eq(done)
         with m.If(self.closing):
-            with m.If(done):
+            with m.If(finished):
                 m.d.sync += self.closing.eq(0)
         with m.Elif(((owed != 0) | pull_in) & ~self.tile_runs):
             m.d.sync += [self.closing.eq(1), left.eq(-1)]

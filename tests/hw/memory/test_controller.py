@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hw.memory.commands import Command, PimOperation, Request
+from hw.memory.refresh import longest_tile
 from hw.presets import TINY
 
 #: Refreshes every few tiles, and banks that are few enough to collide.
@@ -174,15 +175,32 @@ def test_refresh_comes_in_time_beside_reads_that_never_pause(drive):
     assert np.all(np.array(refreshes) < BUSY.timing.nREFI * (1 + np.arange(3)) + 100)
 
 
-def test_refresh_is_pulled_in_for_a_tile_that_would_not_fit(drive):
+def test_refresh_is_pulled_in_once_for_a_tile_that_would_not_fit(drive):
     pim = [header(1, 300), 380, *tile(BUSY, 3, gemvs=4, slots=2, k=16, read=0)]
     outcome = drive(BUSY, [], pim)
-    (refresh,), (started,) = (
-        cycles_of(outcome, Command.REF)[:1],
-        cycles_of(outcome, Command.PIM_ACTIVATION),
-    )
+    (started,) = cycles_of(outcome, Command.PIM_ACTIVATION)
+    (refresh,) = (cycle for cycle in cycles_of(outcome, Command.REF) if cycle < started)
     assert 380 < refresh < BUSY.timing.nREFI
     assert started >= refresh + BUSY.timing.nRFC
+
+
+def test_tile_that_could_make_a_refresh_late_is_rejected():
+    config = replace(TINY, postpone=1, timing=replace(TINY.timing, nREFI=300))
+    with pytest.raises(
+        ValueError,
+        match=r"^postpone × nREFI must exceed the longest tile \(\d+ cycles\), not be 300$",
+    ):
+        longest_tile(config)
+
+
+def test_a_run_is_served_without_gaps_and_in_order(drive):
+    requests = [write(1, 2, 2 * i, 40 + i, i) for i in range(8)]
+    requests += [read(1, 2, 2 * i, 8 + i) for i in range(8)]
+    outcome = drive(TINY, requests)
+    assert outcome.written == list(range(8))
+    assert list(outcome.answers.items()) == [(8 + i, 40 + i) for i in range(8)]
+    for command in (Command.WR, Command.RD):
+        assert set(np.diff(cycles_of(outcome, command))) == {2}
 
 
 def test_nothing_starves(drive):
