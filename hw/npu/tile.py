@@ -107,7 +107,7 @@ class Tile(wiring.Component):
         m = Module()
         config = self._config
         m.submodules.sequencer = sequencer = Sequencer(config)
-        m.submodules.ring = ring = WeightRing(config)
+        m.submodules.weight_ring = ring = WeightRing(config)
         m.submodules.memories = memories = TileMemories(config, config.lanes)
         for q in range(token_queues(config)):
             name = f"queue_{q}"
