@@ -115,6 +115,8 @@ class VectorUnit(wiring.Component):
         taps = Signal(taps_layout(schedule.taps))
         m.d.comb += taps[0].eq(issuer.o)
         m.d.sync += [taps[tap].eq(taps[tap - 1]) for tap in range(1, schedule.taps)]
+        with m.If(start):  # what an instruction leaves in the taps is not the next one's
+            m.d.sync += [taps[tap].valid.eq(0) for tap in range(1, schedule.taps)]
 
         self._operands(m, decoder, start, work, taps)
         lanes, largest = self._lanes(m, work, edge, taps)

@@ -320,3 +320,25 @@ def test_partial_sums_below_adder_latency_are_rejected():
         match=r"^vector_partial_sums must be at least 3, the latency of an adder, not 2$",
     ):
         VectorUnit(replace(TINY, vector_partial_sums=2))
+
+
+def test_an_instruction_finds_nothing_of_the_one_before(execute, tile):
+    memory = tile()
+    memory.put(A, 0x80, numbers(80, (4, 16)), Format.BINARY32)
+    memory.put(B, 0x40, bf16.round(numbers(81, (4, 16))), Format.BF16)
+    one = operand("a", A, 0x80, Format.BINARY32) | operand("o", OUT, 0x80, Format.BINARY32)
+    b = operand("b", B, 0x40, Format.BF16)
+    c = operand("c", B, 0x40)
+    sizes = {"rows": 4, "n": 16}
+    ones = {"x": int(np.float32(1).view(np.uint32)), "y": int(np.float32(1).view(np.uint32))}
+    kinds = [
+        operation(Opcode.SOFTMAX, rows=4, n=1, **ones) | one,
+        operation(Opcode.TAIL, m=1, rows=1, n=16) | one | b | c,
+        operation(Opcode.NORM, **sizes, **ones) | one | b | c,
+        operation(Opcode.FUNCTION, function=Function.GELU_TANH, **sizes) | one,
+        operation(Opcode.ARGMAX, **sizes) | one,
+        operation(Opcode.ELEMENTWISE, function=Element.ADD, **sizes) | one | b,
+        operation(Opcode.TRANSPOSE, rows=8, n=16, c_stride=0x40) | operand("a", B, 0x40) | one,
+    ]
+    pairs = [each for first in kinds for second in kinds for each in (first, second)]
+    assert execute(TINY, memory, pairs) == expected_cycles(TINY, pairs)
