@@ -204,8 +204,11 @@ class Link(wiring.Component):
         # An entry is read just before its place is written again.
         cycles = self.back
         place, next_place = Signal(range(cycles)), Signal(range(cycles))
+        underway = Signal()  # something comes or is on its way; else the rings rest
         m.d.comb += next_place.eq(Mux(place == cycles - 1, 0, place + 1))
-        m.d.sync += place.eq(next_place)
+        with m.If(underway):
+            m.d.sync += place.eq(next_place)
+        ways = []
 
         def delay(name, valid, payload):
             m.submodules[name] = ring = Memory(shape=len(payload), depth=cycles, init=[])
@@ -220,6 +223,7 @@ class Link(wiring.Component):
                 read.addr.eq(next_place),
             ]
             m.d.sync += [coming.eq(Cat(valid, coming)), arrives.eq(coming[-1])]
+            ways.append(valid | coming.any())
             return arrives, read.data
 
         is_read = self.i_reads.valid
@@ -230,6 +234,7 @@ class Link(wiring.Component):
             Cat(burst, is_read, self.i_reads.payload.tag),
         )
         written, tag = delay("written", self.i_writes.valid, self.i_writes.payload.tag)
+        m.d.comb += underway.eq(Cat(ways).any())
         bits = self._config.burst_bytes * 8
         ended = Signal(cycles)
         m.d.sync += ended.eq(Cat(self.i_pim_done, ended))

@@ -112,27 +112,32 @@ class Sequencer(wiring.Component):
                 self.retire[q].eq(queue.retire),
             ]
 
-        # Tokens: one counter for every pair of a producer and a consumer.
+        # Tokens: one counter for every pair of a producer and a consumer, and a bit that says
+        # whether it is not zero.
         overflow = Signal(len(self._kinds))
         lacking = Signal(len(self._kinds))
         unnamed = Signal(len(self._kinds))
-        full = {producer: [] for producer in numbers}
         for consumer in numbers:
             queue = self._queues[consumer]
+            producers = [p for p in numbers if self._has_counter(p, consumer)]
             available = Signal(len(self._kinds), name=f"available_{consumer}")
-            for producer in numbers:
-                if not self._has_counter(producer, consumer):
-                    continue
+            for producer in producers:
                 tokens = Signal(8, name=f"tokens_{producer}_{consumer}")
                 sent = self._queues[producer].signal[consumer]
                 taken = queue.start & queue.wait[producer]
-                m.d.comb += available[producer].eq(tokens != 0)
-                m.d.sync += tokens.eq(Mux(clear, 0, tokens + sent - taken))
-                full[producer].append(sent & ~taken & tokens.all())
+                with m.If(sent & ~taken):
+                    m.d.sync += [tokens.eq(tokens + 1), available[producer].eq(1)]
+                    with m.If(tokens.all()):
+                        m.d.comb += overflow[producer].eq(1)
+                with m.Elif(taken & ~sent):
+                    m.d.sync += [tokens.eq(tokens - 1), available[producer].eq(tokens != 1)]
+                with m.If(clear):
+                    m.d.sync += tokens.eq(0)
+            with m.If(clear):
+                m.d.sync += available.eq(0)
+
             # The same set for both ways: a PIM queue neither waits for another nor signals it.
-            absent = sum(
-                1 << producer for producer in numbers if not self._has_counter(producer, consumer)
-            )
+            absent = sum(1 << producer for producer in numbers if producer not in producers)
             m.d.comb += [
                 lacking[consumer].eq((queue.wait & ~available).any()),
                 unnamed[consumer].eq(
@@ -142,7 +147,6 @@ class Sequencer(wiring.Component):
                     queue.head & ~lacking[consumer] & ~queue.illegal & ~unnamed[consumer] & ~stopped
                 ),
             ]
-        m.d.comb += [overflow[producer].eq(Cat(full[producer]).any()) for producer in numbers]
 
         # The end of a program.
         ended = Cat(queue.ended for queue in self._queues)
