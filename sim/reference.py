@@ -7,6 +7,7 @@ or the order that tokens impose is wrong.
 
 from collections import deque
 from collections.abc import Mapping
+from copy import deepcopy
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +59,16 @@ class Reference:
         )
         self._counts = np.zeros((config.channels, config.slots), np.int64)
         self._row_lists: list[np.ndarray] = []
+
+    def copy(self) -> "Reference":
+        """Return an independent reference in the same state."""
+        return deepcopy(self)
+
+    def memories(self) -> dict[str, Bytes]:
+        """Return the contents of all memories by name: the names of :meth:`Device.memories`."""
+        lanes = {f"lane buffer {channel}": lane for channel, lane in enumerate(self.lanes)}
+        dram = {f"channel {channel}": memory for channel, memory in enumerate(self.dram)}
+        return {"activation memory": self.activations, **lanes, **dram}
 
     def write(self, channel: int, address: int, content: bytes) -> None:
         """Write bytes of a memory channel."""
@@ -322,6 +333,8 @@ def _gemm_run(stream: np.ndarray, index: int, limit: int) -> int:
     """Return how many WEIGHTS and GEMM pairs from ``index`` on can be executed at once."""
     window = stream[index : index + min(limit, 512)]
     count = len(window) // 2
+    if not count:
+        return 0
     weights, gemms = window[0 : 2 * count : 2], window[1 : 2 * count : 2]
     good = (weights["opcode"] == Opcode.WEIGHTS) & (gemms["opcode"] == Opcode.GEMM)
     good &= gemms["order"] == gemms["order"][0] + 2 * np.arange(count)

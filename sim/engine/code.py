@@ -6,11 +6,16 @@ since outputs that depend on inputs cross modules. So modules are kept if all th
 registers, and everything else is flattened: evaluated once, in order, such a design has settled.
 An 8 × 8 systolic array took 48 s of g++ and ran at 233 thousand cycles a second flat, 2 s and 269
 thousand with all its hierarchy, and takes 5 s and runs at 434 thousand so.
+
+Where that leaves loops through modules that are kept, as in a whole device, all hierarchy is kept
+and what rests is skipped (see :mod:`sim.engine.gating`).
 """
 
 import re
 import subprocess
 import sys
+
+from sim.engine.gating import gate
 
 __all__ = ["cpp"]
 
@@ -52,9 +57,10 @@ def cpp(rtlil: str) -> str:
     """Return a netlist as C++.
 
     SINGLE_PHASE is defined in it if it settles in one evaluation. Then every evaluation while the
-    clock is high, not only the first, is a clock edge.
+    clock is high, not only the first, is a clock edge. Otherwise GATED is.
     """
-    kept = _registered(_yosys(rtlil, "write_cxxrtl -g2 -noflatten"))
+    hierarchy = _yosys(rtlil, "write_cxxrtl -g2 -noflatten")
+    kept = _registered(hierarchy)
 
     def keep(match: re.Match[str]) -> str:
         attribute = "attribute \\keep_hierarchy 1\n" if _mangled(match[1]) in kept else ""
@@ -62,6 +68,6 @@ def cpp(rtlil: str) -> str:
 
     code = _yosys(re.sub(r"^module (\\\S+)$", keep, rtlil, flags=re.M), "write_cxxrtl -g2")
     if "bool converged = false" in code:
-        return code
+        return gate(hierarchy)
     code = code.replace("return !prev_p_clk.slice<0>().val() && p_clk", "return true && p_clk")
     return "#define SINGLE_PHASE\n" + code

@@ -38,6 +38,9 @@ class Compiler:
             With the end of the compiler's messages.
         """
         command = [*self.command, "-std=c++17", "-shared", "-fPIC", *flags]
+        if "g++" in self.version or "GCC" in self.version:
+            # GCC 12 loses stores to registers of a design without it (seen with a multiplier).
+            command.append("-fno-ipa-modref")
         command += [f"-I{folder}" for folder in include]
         result = subprocess.run(
             [*command, str(source), "-o", str(target)], capture_output=True, text=True, check=False

@@ -1,0 +1,339 @@
+"""The RTL as a device: programs run on the compiled design, cycle by cycle."""
+
+import ctypes
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+import hw.device
+from hw.config import Config
+from hw.counters import counters_layout
+from hw.npu.sequencer import Error, error_layout
+from hw.program import Program, encode, queue_kind, queue_name
+from sim.command_trace import ACCEPT, RECORD
+from sim.device import DeviceError, Result, Snapshot
+from sim.engine.cxxrtl import CompiledDesign
+
+__all__ = ["RtlDevice"]
+
+#: Seconds of one call into the compiled code, so that Ctrl-C and progress are prompt (chosen).
+_SLICE = 0.2
+
+#: Cycles without any instruction starting or retiring after which a device has hung (chosen: the
+#: longest instruction, a whole request's PIM tiles, takes some ten thousand).
+_HUNG = 200_000
+
+
+class _QueueState(ctypes.Structure):
+    _fields_ = (
+        ("payload", ctypes.c_void_p),
+        ("valid", ctypes.c_void_p),
+        ("ready", ctypes.c_void_p),
+        ("words", ctypes.c_uint32),
+        ("stream", ctypes.c_void_p),
+        *((name, ctypes.c_uint64) for name in ("count", "pushed", "started", "retired")),
+        ("starts", ctypes.c_void_p),
+        ("retires", ctypes.c_void_p),
+    )
+
+
+class _TraceField(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_uint32) for name in ("bit", "width", "offset", "bytes"))
+
+
+class _TraceRecord(ctypes.Structure):
+    _fields_ = (
+        ("condition", _TraceField),
+        ("count", ctypes.c_uint32),
+        ("fields", ctypes.POINTER(_TraceField)),
+        ("command", ctypes.c_int32),
+    )
+
+
+class _Run(ctypes.Structure):
+    _fields_ = (
+        ("queues", ctypes.c_uint32),
+        ("queue", ctypes.POINTER(_QueueState)),
+        *((name, ctypes.c_void_p) for name in ("start", "retire", "done", "error")),
+        ("list_write", ctypes.c_void_p),
+        ("list_words", ctypes.c_uint32),
+        ("list", ctypes.c_void_p),
+        *((name, ctypes.c_uint64) for name in ("list_count", "list_pushed")),
+        ("channels", ctypes.c_uint32),
+        ("trace", ctypes.POINTER(ctypes.c_void_p)),
+        ("kinds", ctypes.c_uint32),
+        ("kind", ctypes.POINTER(_TraceRecord)),
+        *(
+            (name, ctypes.c_uint32)
+            for name in ("record_bytes", "cycle_offset", "channel_offset", "command_offset")
+        ),
+        *((name, ctypes.c_uint64) for name in ("first_cycle", "cycle", "limit", "last_event")),
+        ("state", ctypes.c_uint32),
+    )
+
+
+@dataclass(slots=True)
+class _Streams:
+    """Arrays that the compiled code reads and writes while a program runs."""
+
+    words: list[np.ndarray]
+    starts: list[np.ndarray]
+    retires: list[np.ndarray]
+    row_lists: np.ndarray
+
+
+class RtlDevice:
+    """A device of compiled RTL; see :class:`sim.device.Device`.
+
+    Parameters
+    ----------
+    config
+        The device.
+    announce
+        Called with a line of text before a compilation.
+
+    Raises
+    ------
+    CompilerNotFoundError, CompileError
+        If the design cannot be compiled.
+    """
+
+    def __init__(self, config: Config, announce: Callable[[str], None] | None = None) -> None:
+        self.config = config
+        self._design = CompiledDesign(
+            hw.device.Device,
+            config,
+            driver="device_driver.cc",
+            announce=announce,
+        )
+        self._kinds = _trace_records(config)
+        library = self._design.library
+        library.trace_create.restype = ctypes.c_void_p
+        library.trace_destroy.argtypes = [ctypes.c_void_p]
+        library.trace_data.argtypes = [ctypes.c_void_p]
+        library.trace_data.restype = ctypes.c_void_p
+        library.trace_bytes.argtypes = [ctypes.c_void_p]
+        library.trace_bytes.restype = ctypes.c_uint64
+        handle = ctypes.c_void_p
+        library.device_run.argtypes = [handle, ctypes.POINTER(_Run), handle, ctypes.c_double]
+        self._bind()
+
+    def _bind(self) -> None:
+        """Find the memories."""
+        config, memory = self.config, self._design.memory
+        self._cells = [
+            [
+                _bytes(memory(f"channel_{channel}.bank_{bank}.cells.cells"))
+                for bank in range(config.banks)
+            ]
+            for channel in range(config.channels)
+        ]
+
+    def reset(self) -> None:
+        self._design.reset()
+        self._bind()
+
+    def write(self, channel: int, address: int, content: bytes) -> None:
+        for bank, start, first, count in self._pieces(address, len(content)):
+            piece = np.frombuffer(content[first : first + count], np.uint8)
+            self._cells[channel][bank][start : start + count] = piece
+
+    def read(self, channel: int, address: int, nbytes: int) -> bytes:
+        return b"".join(
+            self._cells[channel][bank][start : start + count].tobytes()
+            for bank, start, _first, count in self._pieces(address, nbytes)
+        )
+
+    def _pieces(self, address: int, nbytes: int) -> list[tuple[int, int, int, int]]:
+        """Return bank, byte of the bank, byte of the piece and length, row by row of the banks."""
+        config = self.config
+        if not 0 <= address <= address + nbytes <= config.channel_bytes:
+            raise ValueError(
+                f"address must lie in a channel of {config.channel_bytes} bytes, not "
+                f"{address} to {address + nbytes}"
+            )
+        pieces, first = [], 0
+        while first < nbytes:
+            row_of_bank, byte = divmod(address + first, config.row_bytes)
+            row, bank = divmod(row_of_bank, config.banks)
+            count = min(nbytes - first, config.row_bytes - byte)
+            pieces.append((bank, row * config.row_bytes + byte, first, count))
+            first += count
+        return pieces
+
+    def memories(self) -> dict[str, np.ndarray]:
+        config, memory = self.config, self._design.memory
+        found = {"activation memory": _bytes(memory("tile.memories.activations.memory")).copy()}
+        for channel in range(config.channels):
+            name = f"tile.memories.lane_{channel}.memory"
+            found[f"lane buffer {channel}"] = _bytes(memory(name)).copy()
+        for channel, banks in enumerate(self._cells):
+            rows = np.stack([bank.reshape(config.rows, config.row_bytes) for bank in banks], axis=1)
+            found[f"channel {channel}"] = rows.reshape(-1)
+        return found
+
+    def snapshot(self) -> Snapshot:
+        return {name: self._design.memory(name).copy() for name in self._design.memories}
+
+    def restore(self, snapshot: Snapshot) -> None:
+        for name, content in snapshot.items():
+            self._design.memory(name)[...] = content
+
+    def run(self, program: Program, progress: Callable[[int], None] | None = None) -> Result:
+        for block, content in program.inputs:
+            self.write(block.channel, block.address, content)
+        before = self._counters()
+        streams = self._streams(program)
+        run = self._prepare(program, streams)
+        library = self._design.library
+        trace = ctypes.c_void_p(library.trace_create())
+        try:
+            while not run.state:
+                library.device_run(self._design.handle, ctypes.byref(run), trace, _SLICE)
+                if progress:
+                    progress(run.cycle)
+            self._design.cycles += run.cycle
+            nbytes = library.trace_bytes(trace)
+            content = ctypes.string_at(library.trace_data(trace), nbytes) if nbytes else b""
+        finally:
+            library.trace_destroy(trace)
+        if run.state != 1:
+            raise DeviceError(self._explain(program, run))
+        after = self._counters()
+        outputs = program.outputs.items()
+        return Result(
+            outputs={n: self.read(b.channel, b.address, b.nbytes) for n, b in outputs},
+            starts=streams.starts,
+            retires=streams.retires,
+            cycles=run.cycle,
+            counters={name: after[name] - before[name] for name in after},
+            trace=np.frombuffer(content, RECORD),
+        )
+
+    def _streams(self, program: Program) -> _Streams:
+        words = []
+        for queue, stream in enumerate(program.streams):
+            encoded = encode(queue_kind(queue), stream).view(np.uint32)
+            width = self._design.words(f"queue_{queue}__payload").size
+            words.append(np.ascontiguousarray(encoded[:, :width]))
+        entries = [
+            (channel, index, int(row))
+            for channel, rows in enumerate(program.row_lists)
+            for index, row in enumerate(rows)
+        ]
+        layout = hw.device.list_write_layout(self.config)
+        size = self._design.words("list_write").size
+        packed = np.zeros((len(entries), size), np.uint32)
+        for place, (channel, index, row) in enumerate(entries):
+            value = layout.const({"valid": 1, "channel": channel, "index": index, "row": row})
+            packed[place] = _words(value.as_value().value, size)
+        empty = [np.zeros(len(stream), np.uint64) for stream in program.streams]
+        return _Streams(words, empty, [array.copy() for array in empty], packed)
+
+    def _prepare(self, program: Program, streams: _Streams) -> _Run:
+        design = self._design
+        queues = (_QueueState * len(program.streams))()
+        for queue, state in enumerate(queues):
+            state.payload = design.words(f"queue_{queue}__payload").ctypes.data
+            state.valid = design.words(f"queue_{queue}__valid").ctypes.data
+            state.ready = design.words(f"queue_{queue}__ready").ctypes.data
+            state.words = streams.words[queue].shape[1]
+            state.stream = streams.words[queue].ctypes.data
+            state.count = len(program.streams[queue])
+            state.starts = streams.starts[queue].ctypes.data
+            state.retires = streams.retires[queue].ctypes.data
+        channels = range(self.config.channels)
+        traces = (ctypes.c_void_p * len(channels))(
+            *(design.words(f"trace_{channel}").ctypes.data for channel in channels)
+        )
+        names = {"start": "start", "retire": "retire", "done": "o_done", "error": "o_error"}
+        offsets = {name: entry[1] for name, entry in (RECORD.fields or {}).items()}
+        return _Run(
+            queues=len(queues),
+            queue=queues,
+            **{field: design.words(port).ctypes.data for field, port in names.items()},
+            list_write=design.words("list_write").ctypes.data,
+            list_words=design.words("list_write").size,
+            list=streams.row_lists.ctypes.data,
+            list_count=len(streams.row_lists),
+            channels=len(channels),
+            trace=traces,
+            kinds=len(self._kinds),
+            kind=self._kinds,
+            record_bytes=RECORD.itemsize,
+            cycle_offset=offsets["cycle"],
+            channel_offset=offsets["channel"],
+            command_offset=offsets["command"],
+            first_cycle=design.cycles,
+            limit=_HUNG,
+        )
+
+    def _counters(self) -> dict[str, int]:
+        value = self._design["counters"]
+        return {
+            name: value >> field.offset & (1 << field.width) - 1
+            for name, field in counters_layout()
+        }
+
+    def _explain(self, program: Program, run: _Run) -> str:
+        """Say which instruction stopped the device, and why."""
+        states = [run.queue[queue] for queue in range(run.queues)]
+        status = self._design["o_error"]
+        layout = error_layout(self.config)
+        code = Error(status >> layout["code"].offset & (1 << layout["code"].width) - 1)
+        if run.state == 3 or code is Error.DEADLOCK:
+            heads = [
+                program.describe(queue, state.started)
+                for queue, state in enumerate(states)
+                if state.started < state.count
+            ]
+            cause = "a deadlock" if run.state == 2 else f"no progress in {_HUNG} cycles"
+            return f"{cause}: still to start are {'; '.join(heads)}"
+        queue = status >> layout["queue"].offset & (1 << layout["queue"].width) - 1
+        index = min(states[queue].started, states[queue].count - 1)
+        return (
+            f"{code.name.lower()} in queue {queue_name(queue)}, at or before instruction {index}: "
+            f"{program.describe(queue, index)}"
+        )
+
+
+def _bytes(words: np.ndarray) -> np.ndarray:
+    """Return a memory of whole words as bytes, without copying them."""
+    return words.reshape(-1).view(np.uint8)
+
+
+def _words(value: int, count: int) -> np.ndarray:
+    return np.frombuffer(value.to_bytes(4 * count, "little"), np.uint32)
+
+
+def _trace_records(config: Config) -> "ctypes.Array[_TraceRecord]":
+    """Return what the trace ports hold and where it goes in a record."""
+    layout = hw.device.trace_layout(config)
+    command, accept = layout["command"], layout["accept"]
+    offsets = RECORD.fields or {}
+
+    def field(part: object, start: int, name: str) -> _TraceField:
+        place = part[name]  # type: ignore[index]  # a layout of amaranth
+        dtype, offset = offsets.get(name, (np.dtype(np.uint32), 0))[:2]
+        return _TraceField(start + place.offset, place.width, offset, dtype.itemsize)
+
+    def fields(part: object, start: int, names: Sequence[str]) -> "ctypes.Array[_TraceField]":
+        return (_TraceField * len(names))(*(field(part, start, name) for name in names))
+
+    bus = [name for name, _ in command.shape if name in offsets and name != "command"]
+    taken = [name for name, _ in accept.shape if name in offsets]
+    return (_TraceRecord * 2)(  # in one cycle, an acceptance comes before the command
+        _TraceRecord(
+            field(accept.shape, accept.offset, "valid"),
+            len(taken),
+            fields(accept.shape, accept.offset, taken),
+            ACCEPT,
+        ),
+        _TraceRecord(
+            field(command.shape, command.offset, "command"),
+            len(bus),
+            fields(command.shape, command.offset, bus),
+            -1,
+        ),
+    )
