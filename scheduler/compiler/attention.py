@@ -7,7 +7,7 @@ import numpy as np
 
 from hw.config import Config
 from hw.isa import Format, Opcode, Queue, lane_tile_address
-from hw.pim.gemv_sequencer import result_schedule
+from hw.pim.results import result_schedule
 from hw.program import Label
 from scheduler.compiler.builder import ProgramBuilder, Region
 from scheduler.compiler.placement import Buffer, KvGeometry, SpaceAllocator
