@@ -163,9 +163,11 @@ class VectorUnit(wiring.Component):
     def _lanes(self, m, work, edge, taps):
         """Build the lanes, and what sums and compares over them."""
         schedule = self._schedule
-        m.submodules.control = control = Control(schedule)
+        control, tree = Control(schedule), LaneTree(schedule.lanes, schedule.partial_sums)
+        # Their phases need not run while there is nothing to sum.
+        m.submodules.control = EnableInserter(self.busy)(control)
         m.submodules.scalars = scalars = RowScalars(schedule)
-        m.submodules.tree = tree = LaneTree(schedule.lanes, schedule.partial_sums)
+        m.submodules.tree = EnableInserter(self.busy)(tree)
         m.submodules.largest = largest = Largest(schedule.lanes, _INDEX_BITS)
         lanes = []
         for number in range(schedule.lanes):
