@@ -62,6 +62,28 @@ def _children_first(modules: dict[str, _Module]) -> list[_Module]:
     return list(ordered.values())
 
 
+def _rename_partial_ports(module: _Module, renamed: dict[str, dict[str, str]]) -> None:
+    """Number ports that are parts of a signal in the order of their use in the module.
+
+    Amaranth names them by numbers that count over the whole design. `renamed` has the new names of
+    the ports of each module so far, and gets this module's.
+    """
+
+    def connect(match: re.Match[str]) -> str:
+        kind, instance, connections = match.groups()
+        names = renamed.get(kind, {})
+        return (
+            f"  cell {kind} {instance}\n"
+            + _CONNECT.sub(lambda m: m[1] + names.get(m[2], m[2]), connections)
+            + "  end\n"
+        )
+
+    body = _CELL.sub(connect, module.body)
+    used = dict.fromkeys(_PARTIAL.findall(_WIRE.sub("", body)))
+    names = renamed[module.name] = {name: f"\\port${i}" for i, name in enumerate(used)}
+    module.body = _PARTIAL.sub(lambda match: names.get(match[0], match[0]), body)
+
+
 def merge_modules(text: str) -> str:
     """Return RTLIL in which of equal modules the first, in order of instances, is kept.
 

@@ -1,0 +1,47 @@
+"""Files that the commands read and write; nothing is ever left half-written."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from scheduler.commands.errors import UsageError
+
+__all__ = ["output_folder", "read_bytes", "write_file"]
+
+
+def read_bytes(path: Path, option: str) -> bytes:
+    """Return the contents of a file that an option names."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{option} must be a readable file, not {str(path)!r} ({error.strerror})"
+        ) from None
+
+
+def output_folder(path: Path, option: str) -> Path:
+    """Make a folder, and make sure now that files can be written to it later."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"{option} must be a folder that can be written, not {str(path)!r} ({error.strerror})"
+        ) from None
+    return path
+
+
+def write_file(path: Path, write: Callable[[Path], None]) -> Path:
+    """Let ``write`` make a file beside ``path`` (of the same suffix), then move it there."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,225 @@
+"""``neupims run``: decode prompts on a device, in several variants, and compare them."""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from scheduler.commands.configuration import load_config
+from scheduler.commands.errors import UsageError
+from scheduler.commands.files import output_folder, read_bytes, write_file
+from scheduler.commands.self_check import self_check
+from scheduler.commands.variants import VARIANTS, Job, Outcome, check_fits, run_variants
+from scheduler.commands.variants import Progress as News
+from scheduler.compiler.iteration_program import Schedule
+from scheduler.models.catalog import CATALOG
+from scheduler.models.shape import ModelShape
+from scheduler.models.weights import load_prompts
+from scheduler.report.interleaving import explain_interleaving
+from scheduler.report.tables import Variant, variant_rows, variants_table
+from scheduler.report.timeline import draw_timeline, save_figure
+from sim.device import DeviceError
+from sim.engine.compiler import CompilerNotFoundError, find_compiler
+from sim.localise import MismatchError
+from sim.perfetto import write_trace
+from sim.timeline import make_timeline
+
+__all__ = ["add_parser"]
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "run",
+        help="decode prompts on a device, in several variants",
+        description="Decode prompts on a device: naive NPU + PIM, two row buffers, and NeuPIMs.",
+    )
+    parser.add_argument(
+        "--config", default="tiny", help="a preset (tiny, paper) or a .toml file (default: tiny)"
+    )
+    parser.add_argument(
+        "--device", choices=["rtl"], default="rtl", help="what runs the programs (default: rtl)"
+    )
+    parser.add_argument("--model", default="tiny-gpt", help="the model (default: tiny-gpt)")
+    parser.add_argument("--prompts", type=Path, help="a text file, a prompt a line (default: ours)")
+    parser.add_argument(
+        "--answer-tokens",
+        type=int,
+        default=64,
+        help="tokens of an answer, at most; a full stop ends it earlier (default: 64)",
+    )
+    parser.add_argument(
+        "--variant",
+        action="append",
+        choices=[str(schedule) for schedule in Schedule],
+        help="run only this variant; may be repeated (default: all)",
+    )
+    parser.add_argument(
+        "--commands", action="store_true", help="write every DRAM command, a CSV file a variant"
+    )
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder (default: out)")
+    parser.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; return the exit status."""
+    console = Console()
+    config = load_config(options.config)
+    if options.model not in CATALOG:
+        raise UsageError(f"--model must be one of {', '.join(CATALOG)}, not {options.model!r}")
+    shape = CATALOG[options.model].shape
+    prompts, answers = _prompts(options, shape)
+    chosen = [v for v in VARIANTS if not options.variant or v.schedule in options.variant]
+    try:
+        for variant in chosen:
+            check_fits(variant, config, options.model, prompts, answers)
+    except ValueError as error:
+        raise UsageError(f"{error} (configuration {options.config})") from None
+    out = output_folder(options.out, "--out")
+    try:
+        find_compiler()
+    except CompilerNotFoundError as error:
+        self_check(console)
+        raise UsageError(str(error)) from None
+    jobs = [
+        Job(
+            variant=variant,
+            config=config,
+            model=options.model,
+            prompts=prompts,
+            answers=answers,
+            commands=out / f"commands-{variant.schedule}.csv" if options.commands else None,
+        )
+        for variant in chosen
+    ]
+    console.print(
+        f"{len(prompts)} requests on {config.name}, {config.channels} channels × {config.banks} "
+        f"banks, array {config.array_rows} × {config.array_columns}: model {options.model}"
+    )
+    start = time.perf_counter()
+    try:
+        outcomes = _run(jobs, console)
+    except (MismatchError, DeviceError, RuntimeError) as error:
+        console.print(f"[red]failed:[/red] {error}", soft_wrap=True, highlight=False)
+        return 1
+    _report(prompts, outcomes, out, console)
+    console.print(f"{time.perf_counter() - start:.0f} s")
+    return 0
+
+
+def _prompts(
+    options: argparse.Namespace, shape: ModelShape
+) -> tuple[tuple[bytes, ...], tuple[int, ...]]:
+    """Return the prompts and the longest answer that each may have."""
+    where = "the prompts that ship with the project"
+    prompts = load_prompts()
+    if options.prompts is not None:
+        where = str(options.prompts)
+        content = read_bytes(options.prompts, "--prompts")
+        try:
+            content.decode()
+        except UnicodeDecodeError as error:
+            raise UsageError(f"--prompts must be UTF-8, not {where} ({error.reason})") from None
+        prompts = [line for line in content.splitlines() if line]
+        if not prompts:
+            raise UsageError(f"--prompts must hold at least one prompt, not {where} (it is empty)")
+    if options.answer_tokens < 1:
+        raise UsageError(f"--answer-tokens must be at least 1, not {options.answer_tokens}")
+    for number, prompt in enumerate(prompts, 1):
+        if len(prompt) > shape.context:
+            raise UsageError(
+                f"a prompt must have at most {shape.context} bytes, the context of the model, "
+                f"not {len(prompt)} (prompt {number} of {where})"
+            )
+    answers = [min(options.answer_tokens, shape.context + 1 - len(p)) for p in prompts]
+    return tuple(prompts), tuple(answers)
+
+
+def _run(jobs: Sequence[Job], console: Console) -> list[Outcome]:
+    """Run the jobs on the cores there are, showing how far they have come."""
+    bars = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description:32}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.completed:.0f}/{task.total:.0f} requests"),
+        TextColumn("{task.fields[news]}"),
+        TimeElapsedColumn(),
+        console=console,
+    )
+    tasks: dict[str, TaskID] = {}
+    with bars:
+        for job in jobs:
+            name = job.variant.name
+            tasks[name] = bars.add_task(name, total=len(job.prompts), news="waits", start=False)
+
+        def report(news: News) -> None:
+            text = news.doing
+            if news.iterations:
+                speed = news.cycles / max(news.seconds, 1e-9) / 1000
+                text = f"iteration {news.iterations}, {news.tokens} tokens, {speed:.0f} k cycles/s"
+            bars.start_task(tasks[news.name])
+            bars.update(tasks[news.name], completed=news.finished, news=text)
+
+        return run_variants(jobs, os.cpu_count() or 1, report)
+
+
+def _report(
+    prompts: Sequence[bytes], outcomes: Sequence[Outcome], out: Path, console: Console
+) -> None:
+    for prompt, answer in zip(prompts, outcomes[0].answers, strict=True):
+        text = (prompt.decode(errors="replace"), answer.decode(errors="replace"))
+        console.print(f"[bold]{_plain(text[0])}[/bold]{_plain(text[1])}", soft_wrap=True)
+    variants = [
+        Variant(
+            name=outcome.variant.name,
+            config=outcome.config,
+            cycles=outcome.cycles,
+            tokens=outcome.tokens,
+            counters=outcome.counters,
+        )
+        for outcome in outcomes
+    ]
+    console.print(variants_table(variants))
+    console.print(explain_interleaving(outcomes), highlight=False)
+    checked = sum(outcome.commands for outcome in outcomes)
+    worst = max(outcome.float64_error for outcome in outcomes)
+    console.print(
+        "Tokens and logits of every step equal the NumPy reference, bit for bit; the protocol "
+        f"monitor found no violation in {checked:,} records; logits differ by at most {worst:.3f} "
+        "from those of a float64 transformer.",
+        highlight=False,
+    )
+    for path in _write(variants, outcomes, out):
+        console.print(f"wrote {path}", soft_wrap=True, highlight=False)
+
+
+def _write(variants: Sequence[Variant], outcomes: Sequence[Outcome], out: Path) -> list[Path]:
+    """Write the table as JSON, and of every variant a picture and a trace of one iteration."""
+    content = json.dumps(variant_rows(variants), indent=1) + "\n"
+    written = [write_file(out / "variants.json", lambda path: path.write_text(content))]
+    for outcome in outcomes:
+        snapshot, schedule = outcome.snapshot, outcome.variant.schedule
+        if snapshot is None:
+            continue
+        timeline = make_timeline(snapshot.program, snapshot.result)
+        title = f"{outcome.variant.name}: iteration {snapshot.number}"
+        figure = draw_timeline(timeline, title=title)
+        for suffix in (".svg", ".png"):
+            path = out / f"timeline-{schedule}{suffix}"
+            written.append(write_file(path, partial(save_figure, figure)))
+        path = out / f"trace-{schedule}.json"
+        written.append(write_file(path, partial(write_trace, timeline)))
+        if outcome.commands_file is not None:
+            written.append(outcome.commands_file)
+    return written
+
+
+def _plain(text: str) -> str:
+    """Make text safe to print: no markup, and no control characters."""
+    return "".join(c if c.isprintable() else "�" for c in text).replace("[", r"\[")

@@ -1,0 +1,104 @@
+"""Bad input ends with one line that names it, status 2, and leaves nothing behind."""
+
+import pytest
+
+from scheduler.cli import main
+
+
+@pytest.fixture
+def fails(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def check(*arguments):
+        before = sorted(tmp_path.rglob("*"))
+        assert main([str(a) for a in arguments]) == 2
+        captured = capsys.readouterr()
+        assert captured.err.count("\n") == 1
+        assert captured.err.startswith("neupims: ")
+        assert sorted(tmp_path.rglob("*")) == before
+        return captured.err
+
+    return check
+
+
+def test_unknown_option(fails):
+    assert "--nonsense" in fails("run", "--nonsense")
+
+
+def test_unknown_command(fails):
+    assert "'walk'" in fails("walk")
+
+
+def test_unknown_value(fails):
+    assert "'fpga'" in fails("run", "--device", "fpga")
+
+
+def test_unknown_config(fails):
+    message = "neupims: --config must be paper, tiny or a .toml file, not 'huge'\n"
+    assert fails("run", "--config", "huge") == message
+
+
+def test_unknown_model(fails):
+    assert "'gpt-9'" in fails("run", "--model", "gpt-9")
+
+
+def test_missing_prompts(fails, tmp_path):
+    path = tmp_path / "none.txt"
+    message = (
+        f"neupims: --prompts must be a readable file, not '{path}' (No such file or directory)\n"
+    )
+    assert fails("run", "--prompts", path) == message
+
+
+def test_empty_prompts(fails, tmp_path):
+    path = tmp_path / "empty.txt"
+    path.write_text("\n\n")
+    assert "at least one prompt" in fails("run", "--prompts", path)
+
+
+def test_prompts_that_are_not_utf8(fails, tmp_path):
+    path = tmp_path / "binary.txt"
+    path.write_bytes(b"\xff\xfe\x00")
+    assert "UTF-8" in fails("run", "--prompts", path)
+
+
+def test_prompt_longer_than_the_context(fails, tmp_path):
+    path = tmp_path / "long.txt"
+    path.write_text("short\n" + "x" * 129 + "\n")
+    message = fails("run", "--prompts", path)
+    assert "at most 128 bytes" in message
+    assert "not 129 (prompt 2 of" in message
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("row_bytes = 72", "row_bytes must be a power of two, not 72"),
+        ("channels = 3", "channels must be a power of two, not 3"),
+        ("colour = 1", "colour must be one of"),
+        ("rows = 64", "rows must be above"),
+        ("[timing]\nnRAS = 3", "nRAS must be at least nRCD"),
+        ("lanes = [", "must be TOML"),
+    ],
+)
+def test_configuration_that_cannot_be_built(fails, tmp_path, lines, words):
+    path = tmp_path / "mine.toml"
+    path.write_text(f'preset = "tiny"\n{lines}\n')
+    message = fails("run", "--config", path)
+    assert words in message
+    assert "mine.toml" in message
+
+
+def test_cache_that_does_not_fit(fails, tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text('preset = "tiny"\nrows = 256\n')
+    assert "must fit an empty channel" in fails("run", "--config", path)
+
+
+def test_output_folder_that_cannot_be_written(fails, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "--out must be a folder" in fails("run", "--out", tmp_path / "file" / "out")
+
+
+def test_answer_tokens(fails):
+    assert "--answer-tokens must be at least 1, not 0" in fails("run", "--answer-tokens", "0")
