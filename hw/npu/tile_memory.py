@@ -163,8 +163,13 @@ class TileMemory(wiring.Component):
             m.d.comb += [
                 port.en.eq(user.enable),
                 port.addr.eq(user.address[word_bits:]),
-                user.data.eq(port.data.word_select(part, 8 * width_bytes)),
             ]
+            # Not word_select(), of which Amaranth takes every bit to depend on all of the word.
+            with m.Switch(part):
+                for copy in range(self.word_bytes // width_bytes):
+                    with m.Case(copy):
+                        bits = slice(8 * width_bytes * copy, 8 * width_bytes * (copy + 1))
+                        m.d.comb += user.data.eq(port.data[bits])
             with m.If(user.enable):
                 m.d.sync += part.eq(user.address[exact_log2(width_bytes) : word_bits])
 

@@ -95,7 +95,13 @@ class WeightRing(wiring.Component):
             m.d.sync += piece.eq(self.read.address[exact_log2(self.piece_bytes) :])
 
         # Stage 2: select the piece.
+        bits = 8 * self.piece_bytes
         with m.If(read):
-            m.d.sync += self.read.data.eq(Cat(stripe).word_select(piece, 8 * self.piece_bytes))
+            # Not word_select(), of which Amaranth takes every bit to depend on all of the stripe.
+            with m.Switch(piece):
+                for number in range(pieces):
+                    with m.Case(number):
+                        part = Cat(stripe)[bits * number : bits * (number + 1)]
+                        m.d.sync += self.read.data.eq(part)
 
         return m
