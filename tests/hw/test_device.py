@@ -1,0 +1,262 @@
+"""Tests of the whole device: small programs, compared with the reference bit for bit."""
+
+import numpy as np
+import pytest
+
+from hw.isa import Element, Format, Function, Opcode, Queue, lane_tile_address
+from hw.memory.commands import Command
+from hw.presets import TINY
+from hw.program import Block, Program, queue_kind, stream_dtype
+from sim.command_trace import ACCEPT
+from sim.device import DeviceError
+from sim.monitor import Monitor
+from sim.reference import Reference
+from sim.rtl import RtlDevice
+
+QUEUES = Queue.PIM + TINY.channels
+
+
+class Builder:
+    """Streams of a program, instruction by instruction in total order."""
+
+    def __init__(self):
+        self.streams = [[] for _ in range(QUEUES)]
+        self.count = 0
+
+    def __call__(self, queue, opcode, wait=(), signal=(), **operands):
+        fields = {"opcode": opcode, "order": self.count, **operands}
+        for name, queues in (("wait", wait), ("signal", signal)):
+            fields[name] = sum(1 << q for q in queues if q < Queue.PIM)
+            fields[f"{name}_channels"] = sum(1 << q - Queue.PIM for q in queues if q >= Queue.PIM)
+        self.streams[queue].append(fields)
+        self.count += 1
+
+    def program(self, row_lists, outputs):
+        for queue in range(QUEUES):
+            self(queue, Opcode.END)
+        streams = []
+        for queue, instructions in enumerate(self.streams):
+            stream = np.zeros(len(instructions), stream_dtype(queue_kind(queue)))
+            for index, fields in enumerate(instructions):
+                for name, value in fields.items():
+                    stream[name][index] = value
+            streams.append(stream)
+        return Program(streams, [np.array(rows, np.uint32) for rows in row_lists], outputs=outputs)
+
+
+@pytest.fixture
+def device():
+    return RtlDevice(TINY)
+
+
+def memory(seed):
+    """Fill a channel with bfloat16 numbers of moderate size."""
+    rng = np.random.default_rng(seed)
+    values = rng.standard_normal(TINY.channel_bytes // 2).astype(np.float32)
+    return (values.view(np.uint32) >> 16).astype(np.uint16).view(np.uint8)
+
+
+def check(device, program, contents):
+    """Run a program on the device and on the reference; return the device's result."""
+    reference = Reference(TINY)
+    for channel, content in enumerate(contents):
+        device.write(channel, 0, content.tobytes())
+        reference.write(channel, 0, content.tobytes())
+    expected = reference.run(program)
+    result = device.run(program)
+    for queue, (starts, retires) in enumerate(zip(result.starts, result.retires, strict=True)):
+        assert (np.diff(starts.astype(int)) > 0).all(), queue
+        assert (np.diff(retires.astype(int)) > 0).all(), queue
+        assert (starts < retires).all(), queue
+    for name in program.outputs:
+        got = np.frombuffer(result.outputs[name], np.uint16)
+        want = np.frombuffer(expected[name], np.uint16)
+        np.testing.assert_array_equal(got, want, err_msg=name)
+    return result
+
+
+def assert_legal(*results):
+    """Check the commands of programs that ran one after the other since reset."""
+    violations = Monitor(TINY).check(np.concatenate([result.trace for result in results]))
+    assert not violations, "\n".join(map(str, violations[:10]))
+
+
+def dense(build, out):
+    """Load weights and activations, multiply, apply GELU, store."""
+    tile = TINY.weight_tile_bytes
+    result = lane_tile_address(1, 0x200)
+    build(Queue.LOAD, Opcode.LOAD, signal=[Queue.MATRIX], address=0x1000, bursts=2, rows=1)
+    build(
+        *(Queue.TAIL, Opcode.LOAD, (), [Queue.EPILOGUE]),
+        address=0x4000,
+        bursts=4,
+        rows=1,
+        lanes=0b01,
+        lane_address=0x40,
+    )
+    copy = {"function": Element.COPY, "rows": 4, "n": 8, "a_stride": 16, "o_stride": 16}
+    build(
+        *(Queue.EPILOGUE, Opcode.ELEMENTWISE, [Queue.TAIL], [Queue.MATRIX]),
+        **{"a": lane_tile_address(0, 0x40), "o": 0x80, **copy},
+    )
+    build(Queue.MATRIX, Opcode.WEIGHTS, wait=[Queue.LOAD], ring=0)
+    gemm = {"rows": 4, "stride": 16, "half": 1}
+    build(Queue.MATRIX, Opcode.GEMM, wait=[Queue.EPILOGUE], address=0x80, **gemm)
+    build(Queue.MATRIX, Opcode.WEIGHTS, ring=tile)
+    build(Queue.MATRIX, Opcode.GEMM, address=0x88, accumulate=1, **gemm)
+    build(
+        *(Queue.MATRIX, Opcode.DRAIN, (), [Queue.EPILOGUE]),
+        rows=4,
+        stride=16,
+        half=1,
+        address=0x400,
+        format=Format.BINARY32,
+    )
+    build(
+        *(Queue.EPILOGUE, Opcode.FUNCTION, [Queue.MATRIX], [Queue.STORE]),
+        function=Function.GELU_TANH,
+        rows=4,
+        n=4,
+        a=0x400,
+        a_stride=16,
+        a_format=Format.BINARY32,
+        o=result,
+        o_stride=8,
+    )
+    build(
+        *(Queue.STORE, Opcode.STORE, [Queue.EPILOGUE]),
+        address=out,
+        bursts=2,
+        rows=1,
+        lanes=0b10,
+        lane_address=0x200,
+    )
+    return {"dense": Block(1, out, 32)}
+
+
+def attention(build, channel, out):
+    """Load a vector, multiply two tiles of rows by it, take softmax of the results, store."""
+    pim = Queue.PIM + channel
+    build(
+        *(Queue.TAIL, Opcode.LOAD, (), [pim]),
+        address=0x5000,
+        bursts=4,
+        rows=1,
+        lanes=1 << channel,
+        lane_address=0,
+    )
+    build(pim, Opcode.VECTOR, wait=[Queue.TAIL], bursts=2, rows=2, lane_stride=32, offset_row=4)
+    build(
+        *(pim, Opcode.GEMV, (), [Queue.ATTENTION]),
+        lane_address=0x100,
+        list=channel,
+        tiles=3,
+        length=200,
+        gemvs=2,
+        k=4,
+        column_gemv=8,
+        column_step=4,
+        offset_gemv=4,
+        slot_gemv=2,
+        slots=2,
+        read=1,
+        lane_tile=0x40,
+        lane_gemv=0x20,
+        lane_slot=0x10,
+    )
+    build(
+        *(Queue.ATTENTION, Opcode.SOFTMAX, [pim], [Queue.STORE]),
+        rows=4,
+        n=11,
+        a=lane_tile_address(channel, 0x100),
+        a_stride=48,
+        o=lane_tile_address(channel, 0x400),
+        o_stride=32,
+        x=0x3E800000,
+    )
+    build(
+        *(Queue.STORE, Opcode.STORE, [Queue.ATTENTION]),
+        address=out,
+        bursts=2,
+        rows=4,
+        stride=0x80,
+        lanes=1 << channel,
+        lane_address=0x400,
+        lane_stride=32,
+    )
+    return {f"attention {channel}": Block(channel, out, 0x200)}
+
+
+ROW_LISTS = ([5, 900, 6, 7], [11, 12, 13, 1023])
+
+
+def test_dense_layer_equals_the_reference(device):
+    build = Builder()
+    program = build.program(ROW_LISTS, dense(build, 0x8000))
+    result = check(device, program, [memory(1), memory(2)])
+    assert_legal(result)
+    assert result.counters["cycles"] == result.cycles
+    assert result.counters["matrix_macs"] == 2 * 4 * TINY.array_rows * TINY.tile_columns
+
+
+def test_attention_in_both_channels_equals_the_reference(device):
+    build = Builder()
+    outputs = attention(build, 0, 0x8000) | attention(build, 1, 0x9000)
+    program = build.program(ROW_LISTS, outputs)
+    result = check(device, program, [memory(3), memory(4)])
+    assert_legal(result)
+    commands = result.trace["command"][result.trace["channel"] == 0].tolist()
+    counts = {command: commands.count(command.value) for command in Command}
+    assert counts[Command.PIM_ACTIVATION] == counts[Command.PIM_PRECHARGE] == 3
+    assert counts[Command.PIM_GEMV] == 6
+    assert counts[Command.PIM_GWRITE_DATA] == 4
+    assert result.counters["pim_columns"] == 2 * 3 * 2 * (2 * 4) * TINY.banks
+
+
+def test_programs_run_one_after_the_other(device):
+    results = []
+    for seed in (5, 6):
+        build = Builder()
+        outputs = dense(build, 0x8000) | attention(build, 0, 0xA000)
+        program = build.program(ROW_LISTS, outputs)
+        results.append(check(device, program, [memory(seed), memory(seed + 10)]))
+    assert_legal(*results)
+
+
+def test_no_request_follows_a_completion_within_the_links(device):
+    build = Builder()
+    build(
+        *(Queue.TAIL, Opcode.LOAD, (), [Queue.STORE]),
+        address=0,
+        bursts=1,
+        rows=1,
+        lanes=1,
+        lane_address=0,
+    )
+    build(
+        *(Queue.STORE, Opcode.STORE, [Queue.TAIL]),
+        address=0x6000,
+        bursts=1,
+        rows=1,
+        lanes=1,
+        lane_address=0,
+    )
+    result = check(device, build.program(([], []), {}), [memory(7), memory(8)])
+    channel = result.trace[result.trace["channel"] == 0]
+    read = channel["cycle"][channel["command"] == Command.RD.value][0]
+    accepted = channel["cycle"][(channel["command"] == ACCEPT) & (channel["kind"] == 1)][0]
+    assert accepted - read >= 2 * TINY.link_cycles + 3
+
+
+def test_address_outside_of_a_memory_stops_the_device(device):
+    build = Builder()
+    build(
+        *(Queue.EPILOGUE, Opcode.FUNCTION),
+        rows=1,
+        n=4,
+        a=TINY.activation_bytes,
+        o=0,
+        function=Function.EXP,
+    )
+    with pytest.raises(DeviceError, match=r"^address in queue epilogue, at or before instruction "):
+        device.run(build.program(([], []), {}))
