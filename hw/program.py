@@ -151,9 +151,8 @@ class Program:
         arrays = {f"stream{i}": stream for i, stream in enumerate(self.streams)}
         arrays |= {f"rows{i}": rows for i, rows in enumerate(self.row_lists)}
         data = b"".join(content for _, content in self.inputs)
-        np.savez_compressed(
-            path, meta=np.array(json.dumps(meta)), data=np.frombuffer(data, np.uint8), **arrays
-        )
+        arrays |= {"meta": np.array(json.dumps(meta)), "data": np.frombuffer(data, np.uint8)}
+        np.savez_compressed(path, allow_pickle=False, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> "Program":

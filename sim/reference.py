@@ -214,8 +214,8 @@ class Reference:
         weights = self._weight_tiles(records["ring"][0::2].astype(np.int64))
         first = gemms["address"].astype(np.int64)
         places = first[:, None, None] + np.arange(rows)[:, None] * stride
-        places = places + np.arange(self.config.array_rows * 2)
-        activations = bf16.from_bits(self.activations[places].view("<u2"))
+        bytes_of_row = places + np.arange(self.config.array_rows * 2)
+        activations = bf16.from_bits(self.activations[bytes_of_row].view("<u2"))
         start = self.accumulators[half, :rows] if gemms["accumulate"][0] else None
         self.accumulators[half, :rows] = gemm_golden(activations, weights, start)
 
@@ -283,7 +283,7 @@ class Reference:
 
     def _vector_unit(self, opcode: Opcode, r: Record) -> None:
         rows, n = r["rows"], r["n"]
-        sizes = {"lanes": self.config.lanes, "partial_sums": self.config.vector_partial_sums}
+        lanes, partial_sums = self.config.lanes, self.config.vector_partial_sums
 
         def get(name: str) -> Floats:
             return self._get(r[name], r[f"{name}_stride"], r[f"{name}_format"], rows, n)
@@ -294,17 +294,27 @@ class Reference:
         def row(address: int) -> Floats:
             return self._get(address, 0, r["b_format"], 1, n)[0]
 
-        x, y = (np.array(r[name], np.uint32).view(np.float32) for name in "xy")
+        x, y = (float(np.array(r[name], np.uint32).view(np.float32)) for name in "xy")
         if opcode is Opcode.ELEMENTWISE:
             function = Element(r["function"])
             put(golden.elementwise(function, get("a"), get("b") if function else None))
         elif opcode is Opcode.FUNCTION:
             put(golden.function(Function(r["function"]), get("a")))
         elif opcode is Opcode.NORM:
-            put(golden.norm_layer(get("a"), row(r["b"]), row(r["c"]), inv_n=x, epsilon=y, **sizes))
+            put(
+                golden.norm_layer(
+                    get("a"),
+                    row(r["b"]),
+                    row(r["c"]),
+                    inv_n=x,
+                    epsilon=y,
+                    lanes=lanes,
+                    partial_sums=partial_sums,
+                )
+            )
         elif opcode is Opcode.SOFTMAX:
             logits = self._get(r["a"], r["a_stride"], Format.BINARY32, rows, n)
-            weights = golden.softmax(logits, x, **sizes)
+            weights = golden.softmax(logits, x, lanes=lanes, partial_sums=partial_sums)
             padding = -n % self.config.lanes
             self._put(r["o"], r["o_stride"], Format.BF16, np.pad(weights, [(0, 0), (0, padding)]))
         elif opcode is Opcode.TAIL:
@@ -312,7 +322,6 @@ class Reference:
             a = self._get(r["a"], r["a_stride"], Format.BINARY32, rows, n)
             b = self._get(r["b"], r["b_stride"], Format.BF16, rows, m)
             c = self._get(r["c"], r["c_stride"], Format.BF16, m, rows * n)
-            partial_sums = self.config.vector_partial_sums
             put(golden.tail(a if r["function"] else None, b, c, partial_sums=partial_sums))
         elif opcode is Opcode.ARGMAX:
             logits = self._get(r["a"], r["a_stride"], Format.BINARY32, rows, n)

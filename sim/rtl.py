@@ -311,7 +311,7 @@ def _trace_records(config: Config) -> "ctypes.Array[_TraceRecord]":
     """Return what the trace ports hold and where it goes in a record."""
     layout = hw.device.trace_layout(config)
     command, accept = layout["command"], layout["accept"]
-    offsets = RECORD.fields or {}
+    offsets: dict[str, tuple[np.dtype, int]] = dict(RECORD.fields or {})  # type: ignore[arg-type]
 
     def field(part: object, start: int, name: str) -> _TraceField:
         place = part[name]  # type: ignore[index]  # a layout of amaranth

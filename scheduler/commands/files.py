@@ -33,7 +33,7 @@ def output_folder(path: Path, option: str) -> Path:
     return path
 
 
-def write_file(path: Path, write: Callable[[Path], None]) -> Path:
+def write_file(path: Path, write: Callable[[Path], object]) -> Path:
     """Let ``write`` make a file beside ``path`` (of the same suffix), then move it there."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)

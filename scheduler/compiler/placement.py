@@ -235,8 +235,8 @@ def _matrices(weights: Weights) -> dict[str, np.ndarray]:
 
 def _vectors(weights: Weights) -> list[dict[str, np.ndarray]]:
     """Return biases and norm parameters: one dictionary a layer, and one for the end."""
-    names = ("ln1_gamma", "ln1_beta", "b_qkv", "b_proj")
-    names += ("ln2_gamma", "ln2_beta", "b_ffn1", "b_ffn2")
+    names = ["ln1_gamma", "ln1_beta", "b_qkv", "b_proj"]
+    names += ["ln2_gamma", "ln2_beta", "b_ffn1", "b_ffn2"]
     vectors = [{name: getattr(layer, name) for name in names} for layer in weights.layers]
     return [*vectors, {"lnf_gamma": weights.lnf_gamma, "lnf_beta": weights.lnf_beta}]
 
