@@ -13,7 +13,7 @@ from hw.npu.instruction import operand_layout
 from hw.npu.vector.address import AddressGenerator, Advance
 from hw.npu.vector.control import Control
 from hw.npu.vector.decoder import Decoder, Work
-from hw.npu.vector.issuer import Issuer
+from hw.npu.vector.issuer import Issuer, Slot
 from hw.npu.vector.lane import Lane
 from hw.npu.vector.lane_tree import LaneTree
 from hw.npu.vector.largest import Largest
@@ -111,12 +111,17 @@ class VectorUnit(wiring.Component):
         with m.Elif(self.done):
             m.d.sync += self.busy.eq(0)
 
-        # The slots in flight.
+        # The slots in flight. They move as one word, which is cheap to simulate.
         taps = Signal(taps_layout(schedule.taps))
-        m.d.comb += taps[0].eq(issuer.o)
-        m.d.sync += [taps[tap].eq(taps[tap - 1]) for tap in range(1, schedule.taps)]
+        slot = data.Layout.cast(Slot)
+        earlier = Signal((schedule.taps - 1) * slot.size)
+        valid_bits = sum(
+            1 << tap * slot.size + slot["valid"].offset for tap in range(schedule.taps - 1)
+        )
+        m.d.comb += taps.as_value().eq(Cat(issuer.o, earlier))
+        m.d.sync += earlier.eq(taps.as_value())
         with m.If(start):  # what an instruction leaves in the taps is not the next one's
-            m.d.sync += [taps[tap].valid.eq(0) for tap in range(1, schedule.taps)]
+            m.d.sync += earlier.eq(taps.as_value() & ~C(valid_bits, len(earlier)))
 
         self._operands(m, decoder, start, work, taps)
         lanes, largest = self._lanes(m, work, edge, taps)
