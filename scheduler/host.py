@@ -65,7 +65,8 @@ class Host:
     weights
         The model; it is written to the device.
     schedule
-        What overlaps within an iteration.
+        What overlaps within an iteration. INTERLEAVED splits a batch where both halves are as tall
+        as the array.
     max_resident
         Requests that take part in one iteration, at most.
     check
@@ -98,6 +99,7 @@ class Host:
             KvPages(config, shape, self.model.first_kv_row),
             max_resident=max_resident,
             interleaved=schedule is Schedule.INTERLEAVED,
+            interleave_from=min(max_resident, 2 * config.array_rows),
         )
         self.reference = Reference(config) if check else None
         for channel, address, content in self.model.images:

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -70,6 +69,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(options: argparse.Namespace) -> int:
     """Run the command; return the exit status."""
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=110)
     config = load_config(options.config)
     if options.model not in CATALOG:
         raise UsageError(f"--model must be one of {', '.join(CATALOG)}, not {options.model!r}")
@@ -145,8 +146,8 @@ def _run(jobs: Sequence[Job], console: Console) -> list[Outcome]:
     """Run the jobs on the cores there are, showing how far they have come."""
     bars = Progress(
         SpinnerColumn(),
-        TextColumn("{task.description:32}"),
-        BarColumn(bar_width=24),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=16),
         TextColumn("{task.completed:.0f}/{task.total:.0f} requests"),
         TextColumn("{task.fields[news]}"),
         TimeElapsedColumn(),
@@ -166,7 +167,7 @@ def _run(jobs: Sequence[Job], console: Console) -> list[Outcome]:
             bars.start_task(tasks[news.name])
             bars.update(tasks[news.name], completed=news.finished, news=text)
 
-        return run_variants(jobs, os.cpu_count() or 1, report)
+        return run_variants(jobs, report)
 
 
 def _report(

@@ -56,9 +56,9 @@ FULL_STOP = ord(".")
 
 #: From the naive combination of NPU and PIM to NeuPIMs.
 VARIANTS = (
-    Variant("one row buffer, serial", 1, Schedule.SERIAL),
-    Variant("two row buffers, heads", 2, Schedule.HEADS),
-    Variant("two row buffers, interleaved", 2, Schedule.INTERLEAVED),
+    Variant("1 row buffer, serial", 1, Schedule.SERIAL),
+    Variant("2 row buffers, heads", 2, Schedule.HEADS),
+    Variant("2 row buffers, interleaved", 2, Schedule.INTERLEAVED),
 )
 
 
@@ -164,10 +164,10 @@ def _requests(prompts: Sequence[bytes], answers: Sequence[int]) -> list[Request]
     ]
 
 
-def run_variants(
-    jobs: Sequence[Job], workers: int, report: Callable[[Progress], None]
-) -> list[Outcome]:
-    """Run jobs in processes of their own, ``workers`` at a time; return outcomes in their order.
+def run_variants(jobs: Sequence[Job], report: Callable[[Progress], None]) -> list[Outcome]:
+    """Run all jobs side by side, each in a process of its own; return outcomes in their order.
+
+    They share the cores there are, so that none is idle while there is work.
 
     Raises
     ------
@@ -178,15 +178,13 @@ def run_variants(
     """
     context = multiprocessing.get_context("spawn")
     channel: Queue[tuple[int, object]] = context.Queue()
-    waiting = list(enumerate(jobs))
     running: dict[int, SpawnProcess] = {}
     outcomes: dict[int, Outcome] = {}
     try:
+        for number, job in enumerate(jobs):
+            running[number] = context.Process(target=_work, args=(number, job, channel))
+            running[number].start()
         while len(outcomes) < len(jobs):
-            while waiting and len(running) < workers:
-                number, job = waiting.pop(0)
-                running[number] = context.Process(target=_work, args=(number, job, channel))
-                running[number].start()
             for number, news in _receive(channel, running):
                 if isinstance(news, Outcome):
                     outcomes[number] = news

@@ -59,8 +59,8 @@ class Utilization:
 
 
 _COLUMNS = {
-    "systolic_array": "systolic array",
-    "vector_unit": "vector unit",
+    "systolic_array": "array",
+    "vector_unit": "vector",
     "pim": "PIM",
     "command_bus": "C/A bus",
     "data_bus": "data bus",

@@ -67,6 +67,9 @@ class IterationScheduler:
         Requests that take part in one iteration, at most.
     interleaved
         Whether the batch is split into two sub-batches.
+    interleave_from
+        Requests in an iteration from which it is split: GEMMs of smaller halves would waste more
+        than the overlap wins (NeuPIMs, section 8.2: it pays from large batches on).
     costs
         What the load of a channel is estimated with; those of the device unless given.
     """
@@ -77,6 +80,7 @@ class IterationScheduler:
         *,
         max_resident: int = 8,
         interleaved: bool = True,
+        interleave_from: int = 2,
         costs: PimCosts | None = None,
     ) -> None:
         if max_resident < 1:
@@ -84,6 +88,7 @@ class IterationScheduler:
         self.pages = pages
         self.max_resident = max_resident
         self.interleaved = interleaved
+        self.interleave_from = interleave_from
         self.costs = PimCosts.of(pages.config) if costs is None else costs
         self.waiting: deque[Request] = deque()
         self.finished: list[Request] = []
@@ -153,7 +158,7 @@ class IterationScheduler:
         for number, request in self._resident.items():
             rows = self._rows[number]
             channels[rows.channel].append(Step(number, request.token, request.position, rows))
-        if self.interleaved:
+        if self.interleaved and len(self._resident) >= self.interleave_from:
             parts = partition(channels)
         else:
             parts = (tuple(step for steps in channels for step in steps), ())
