@@ -12,8 +12,13 @@ __all__ = ["Link", "head_layout", "read_layout", "result_layout", "write_layout"
 
 
 def head_layout(layout: data.StructLayout) -> data.StructLayout:
-    """Shape of a request or PIM operation without its data, which follow a cycle later."""
-    return data.StructLayout({name: f.shape for name, f in layout if name != "data"})
+    """Shape of a request or PIM operation without its data, which follow a cycle later.
+
+    The data are its uppermost bits.
+    """
+    head = data.StructLayout({name: f.shape for name, f in layout if name != "data"})
+    assert layout["data"].offset == head.size
+    return head
 
 
 def read_layout(config: Config, tag_bits: int) -> data.StructLayout:
@@ -113,9 +118,7 @@ class _Forward(wiring.Component):
             read_data.en.eq(fetch),
             read_data.addr.eq(last),
         ]
-        sent_head = data.View(head, read_head.data)
-        m.d.comb += [self.o.payload[name].eq(sent_head[name]) for name, _field in head]
-        m.d.comb += self.o.payload.data.eq(read_data.data)
+        m.d.comb += self.o.payload.eq(Cat(read_head.data, read_data.data))
         m.d.sync += [
             last.eq(last + fetch),
             level.eq(level + news[-1] - fetch),

@@ -195,19 +195,20 @@ class DmaEngine(wiring.Component):
         m.d.comb += [
             here.eq(1 << number),
             room.eq(open_requests != WINDOW),
-            pop.eq(answers.bit_select(oldest, 1)),
-            self.done.eq(pop & lasts.bit_select(oldest, 1)),
+            pop.eq(Mux(open_requests != 0, answers.bit_select(oldest, 1), 0)),
+            self.done.eq(Mux(pop, lasts.bit_select(oldest, 1), 0)),
         ]
         m.d.sync += [
             number.eq(number + step),
             oldest.eq(oldest + pop),
             open_requests.eq(open_requests + step - pop),
-            answers.eq(
+        ]
+        with m.If(pop | self.answered.valid | (step & empty)):
+            m.d.sync += answers.eq(
                 (answers & ~(pop << oldest))
                 | (self.answered.valid << self.answered.number)
                 | Mux(step & empty, here, 0)
-            ),
-        ]
+            )
         with m.If(step):
             m.d.sync += lasts.eq((lasts & ~here) | Mux(ends, here, 0))
 

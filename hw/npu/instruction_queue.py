@@ -5,7 +5,7 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
-from hw.isa import Opcode, Queue, bit_layout
+from hw.isa import HEADER, Opcode, Queue, bit_layout
 from hw.npu.instruction import SUB_UNITS, instruction_layout, legal_opcodes, operand_layout
 
 __all__ = ["InstructionQueue", "token_queues"]
@@ -105,6 +105,7 @@ class InstructionQueue(wiring.Component):
 
         # The head: decode, ask for tokens, start.
         head = data.View(instruction_layout(self._kind), waiting.r_data)
+        header_bits = sum(item.bits for item in HEADER)
         end = Signal()
         count = Signal(range(self._running + 1))
         room = Signal()
@@ -114,14 +115,10 @@ class InstructionQueue(wiring.Component):
             end.eq(head.opcode == Opcode.END),
             room.eq(running.w_rdy),
             self.o.valid.eq(self.granted & ~end & room),
-            self.o.payload.opcode.eq(head.opcode),
+            self.o.payload.eq(Cat(head.opcode, waiting.r_data[header_bits:])),
             self.start.eq(self.granted & room & (end | self.o.ready)),
             waiting.r_en.eq(self.start),
         ]
-        for name, shape in operand_layout(self._kind).members.items():
-            if name != "opcode":
-                m.d.comb += self.o.payload[name].eq(head[name])
-                assert shape == head[name].shape().width
         known = Signal()
         with m.Switch(head.opcode):
             with m.Case(*legal_opcodes(self._kind)):

@@ -1,5 +1,8 @@
 """The sequencer: starts instructions in the order of their queues when their tokens are there."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import *
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -112,34 +115,40 @@ class Sequencer(wiring.Component):
                 self.retire[q].eq(queue.retire),
             ]
 
-        # Tokens: one counter for every pair of a producer and a consumer, and a bit that says
-        # whether it is not zero.
+        # Tokens: of each consumer, a counter for every producer. They rest, and so does what
+        # depends on them, while nothing of theirs starts and nothing retires.
+        retiring = Signal()
+        m.d.comb += retiring.eq(self.retire.any())
         overflow = Signal(len(self._kinds))
         lacking = Signal(len(self._kinds))
         unnamed = Signal(len(self._kinds))
+        all_full = []
         for consumer in numbers:
             queue = self._queues[consumer]
             producers = [p for p in numbers if self._has_counter(p, consumer)]
-            available = Signal(len(self._kinds), name=f"available_{consumer}")
-            for producer in producers:
-                tokens = Signal(8, name=f"tokens_{producer}_{consumer}")
-                sent = self._queues[producer].signal[consumer]
+            tokens = Signal(data.ArrayLayout(8, len(self._kinds)), name=f"tokens_{consumer}")
+            full = Signal(len(self._kinds), name=f"full_{consumer}")
+            following, too_many, none = [], [], []
+            for producer in numbers:
+                count = tokens[producer]
+                sent = self._queues[producer].signal[consumer] if producer in producers else C(0)
                 taken = queue.start & queue.wait[producer]
-                with m.If(sent & ~taken):
-                    m.d.sync += [tokens.eq(tokens + 1), available[producer].eq(1)]
-                    with m.If(tokens.all()):
-                        m.d.comb += overflow[producer].eq(1)
-                with m.Elif(taken & ~sent):
-                    m.d.sync += [tokens.eq(tokens - 1), available[producer].eq(tokens != 1)]
-                with m.If(clear):
-                    m.d.sync += tokens.eq(0)
+                following.append((count + sent - taken)[:8])
+                too_many.append(sent & ~taken & count.all())
+                none.append(count == 0)
             with m.If(clear):
-                m.d.sync += available.eq(0)
+                m.d.sync += tokens.eq(0)
+            with m.Elif(retiring | queue.start):
+                m.d.sync += tokens.eq(Cat(following))
+            m.d.comb += [
+                full.eq(Mux(retiring, Cat(too_many), 0)),
+                lacking[consumer].eq(Mux(queue.wait.any(), (queue.wait & Cat(none)).any(), 0)),
+            ]
+            all_full.append(full)
 
             # The same set for both ways: a PIM queue neither waits for another nor signals it.
             absent = sum(1 << producer for producer in numbers if producer not in producers)
             m.d.comb += [
-                lacking[consumer].eq((queue.wait & ~available).any()),
                 unnamed[consumer].eq(
                     (queue.head & (queue.wait & absent).any()) | (queue.signal & absent).any()
                 ),
@@ -147,6 +156,7 @@ class Sequencer(wiring.Component):
                     queue.head & ~lacking[consumer] & ~queue.illegal & ~unnamed[consumer] & ~stopped
                 ),
             ]
+        m.d.comb += overflow.eq(reduce(or_, all_full))
 
         # The end of a program.
         ended = Cat(queue.ended for queue in self._queues)
