@@ -26,6 +26,7 @@ from scheduler.models.weights import Weights, load_weights
 from scheduler.serving.request import Request
 from sim.command_trace import write_csv
 from sim.device import Device, DeviceError, Result
+from sim.engine.compiler import CompileError, CompilerNotFoundError
 from sim.localise import MismatchError
 from sim.monitor import Monitor
 from sim.rtl import RtlDevice
@@ -237,6 +238,12 @@ def _work(number: int, job: Job, channel: "Queue[tuple[int, object]]") -> None:
         channel.put((number, error))
     except ValueError as error:
         channel.put((number, UsageError(str(error))))
+    except (CompilerNotFoundError, CompileError) as error:
+        first, *rest = str(error).splitlines()
+        why = f" {rest[-1].strip()}" if rest else ""
+        source = "$CXX" if os.environ.get("CXX") else "PATH"
+        text = f"the C++ compiler must work (it is from {source}): {first}{why}"
+        channel.put((number, UsageError(text)))
     except Exception as error:
         traceback.print_exc()
         channel.put((number, RuntimeError(f"{job.variant.name}: {error}")))
