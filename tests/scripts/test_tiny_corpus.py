@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 from scheduler.models.catalog import CATALOG
@@ -17,7 +18,10 @@ def test_no_sentence_is_there_twice():
     assert len(set(lines)) == len(lines)
 
 
-def test_every_prompt_begins_a_sentence_that_the_model_was_trained_on():
-    lines = CORPUS.read_bytes().splitlines()
+def test_every_prompt_is_made_of_sentences_that_the_model_was_trained_on():
+    text = CORPUS.read_text(encoding="utf-8")
+    sentences = {sentence.strip() for sentence in re.findall(r"[^.?!]+[.?!]", text)}
     for prompt in load_prompts():
-        assert any(line.startswith(prompt) for line in lines), prompt
+        *complete, last = re.findall(r"[^.?!]+[.?!]?", prompt.decode())
+        assert {sentence.strip() for sentence in complete} <= sentences, prompt
+        assert any(sentence.startswith(last.strip()) for sentence in sentences), prompt
