@@ -2,27 +2,21 @@
 
 import ctypes
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 import hw.device
 from hw.config import Config
-from hw.counters import counters_layout
-from hw.npu.sequencer import Error, error_layout
-from hw.program import Program, encode, queue_kind, queue_name
+from hw.program import Program
 from sim.command_trace import ACCEPT, RECORD
 from sim.device import DeviceError, Result, Snapshot
 from sim.engine.cxxrtl import CompiledDesign
+from sim.rtl_program import HUNG, Cells, End, Streams, counters, explain, pack_program
 
 __all__ = ["RtlDevice"]
 
 #: Seconds of one call into the compiled code, so that Ctrl-C and progress are prompt (chosen).
 _SLICE = 0.2
-
-#: Cycles without any instruction starting or retiring after which a device has hung (chosen: the
-#: longest instruction, a whole request's PIM tiles, takes some ten thousand).
-_HUNG = 200_000
 
 
 class _QueueState(ctypes.Structure):
@@ -73,16 +67,6 @@ class _Run(ctypes.Structure):
     )
 
 
-@dataclass(slots=True)
-class _Streams:
-    """Arrays that the compiled code reads and writes while a program runs."""
-
-    words: list[np.ndarray]
-    starts: list[np.ndarray]
-    retires: list[np.ndarray]
-    row_lists: np.ndarray
-
-
 class RtlDevice:
     """A device of compiled RTL; see :class:`sim.device.Device`.
 
@@ -121,57 +105,21 @@ class RtlDevice:
 
     def _bind(self) -> None:
         """Find the memories."""
-        config, memory = self.config, self._design.memory
-        self._cells = [
-            [
-                _bytes(memory(f"channel_{channel}.bank_{bank}.cells.cells"))
-                for bank in range(config.banks)
-            ]
-            for channel in range(config.channels)
-        ]
+        memory = self._design.memory
+        self._cells = Cells(self.config, lambda name: memory(name).reshape(-1).view(np.uint8))
 
     def reset(self) -> None:
         self._design.reset()
         self._bind()
 
     def write(self, channel: int, address: int, content: bytes) -> None:
-        for bank, start, first, count in self._pieces(address, len(content)):
-            piece = np.frombuffer(content[first : first + count], np.uint8)
-            self._cells[channel][bank][start : start + count] = piece
+        self._cells.write(channel, address, content)
 
     def read(self, channel: int, address: int, nbytes: int) -> bytes:
-        return b"".join(
-            self._cells[channel][bank][start : start + count].tobytes()
-            for bank, start, _first, count in self._pieces(address, nbytes)
-        )
-
-    def _pieces(self, address: int, nbytes: int) -> list[tuple[int, int, int, int]]:
-        """Return bank, byte of the bank, byte of the piece and length, row by row of the banks."""
-        config = self.config
-        if not 0 <= address <= address + nbytes <= config.channel_bytes:
-            raise ValueError(
-                f"address must lie in a channel of {config.channel_bytes} bytes, not "
-                f"{address} to {address + nbytes}"
-            )
-        pieces, first = [], 0
-        while first < nbytes:
-            row_of_bank, byte = divmod(address + first, config.row_bytes)
-            row, bank = divmod(row_of_bank, config.banks)
-            count = min(nbytes - first, config.row_bytes - byte)
-            pieces.append((bank, row * config.row_bytes + byte, first, count))
-            first += count
-        return pieces
+        return self._cells.read(channel, address, nbytes)
 
     def memories(self) -> dict[str, np.ndarray]:
-        config, memory = self.config, self._design.memory
-        found = {"activation memory": _bytes(memory("tile.memories.activations.memory")).copy()}
-        for channel in range(config.channels):
-            name = f"tile.memories.lane_{channel}.memory"
-            found[f"lane buffer {channel}"] = _bytes(memory(name)).copy()
-        for channel, banks in enumerate(self._cells):
-            rows = np.stack([bank.reshape(config.rows, config.row_bytes) for bank in banks], axis=1)
-            found[f"channel {channel}"] = rows.reshape(-1)
-        return found
+        return self._cells.copies()
 
     def snapshot(self) -> Snapshot:
         return {name: self._design.memory(name).copy() for name in self._design.memories}
@@ -184,7 +132,7 @@ class RtlDevice:
         for block, content in program.inputs:
             self.write(block.channel, block.address, content)
         before = self._counters()
-        streams = self._streams(program)
+        streams = pack_program(self.config, program)
         run = self._prepare(program, streams)
         library = self._design.library
         trace = ctypes.c_void_p(library.trace_create())
@@ -198,8 +146,10 @@ class RtlDevice:
             content = ctypes.string_at(library.trace_data(trace), nbytes) if nbytes else b""
         finally:
             library.trace_destroy(trace)
-        if run.state != 1:
-            raise DeviceError(self._explain(program, run))
+        if run.state != End.DONE:
+            started = [run.queue[queue].started for queue in range(run.queues)]
+            status = self._design["o_error"]
+            raise DeviceError(explain(self.config, program, End(run.state), status, started))
         after = self._counters()
         outputs = program.outputs.items()
         return Result(
@@ -211,27 +161,7 @@ class RtlDevice:
             trace=np.frombuffer(content, RECORD),
         )
 
-    def _streams(self, program: Program) -> _Streams:
-        words = []
-        for queue, stream in enumerate(program.streams):
-            encoded = encode(queue_kind(queue), stream).view(np.uint32)
-            width = self._design.words(f"queue_{queue}__payload").size
-            words.append(np.ascontiguousarray(encoded[:, :width]))
-        entries = [
-            (channel, index, int(row))
-            for channel, rows in enumerate(program.row_lists)
-            for index, row in enumerate(rows)
-        ]
-        layout = hw.device.list_write_layout(self.config)
-        size = self._design.words("list_write").size
-        packed = np.zeros((len(entries), size), np.uint32)
-        for place, (channel, index, row) in enumerate(entries):
-            value = layout.const({"valid": 1, "channel": channel, "index": index, "row": row})
-            packed[place] = _words(value.as_value().value, size)
-        empty = [np.zeros(len(stream), np.uint64) for stream in program.streams]
-        return _Streams(words, empty, [array.copy() for array in empty], packed)
-
-    def _prepare(self, program: Program, streams: _Streams) -> _Run:
+    def _prepare(self, program: Program, streams: Streams) -> _Run:
         design = self._design
         queues = (_QueueState * len(program.streams))()
         for queue, state in enumerate(queues):
@@ -266,45 +196,11 @@ class RtlDevice:
             channel_offset=offsets["channel"],
             command_offset=offsets["command"],
             first_cycle=design.cycles,
-            limit=_HUNG,
+            limit=HUNG,
         )
 
     def _counters(self) -> dict[str, int]:
-        value = self._design["counters"]
-        return {
-            name: value >> field.offset & (1 << field.width) - 1
-            for name, field in counters_layout()
-        }
-
-    def _explain(self, program: Program, run: _Run) -> str:
-        """Say which instruction stopped the device, and why."""
-        states = [run.queue[queue] for queue in range(run.queues)]
-        status = self._design["o_error"]
-        layout = error_layout(self.config)
-        code = Error(status >> layout["code"].offset & (1 << layout["code"].width) - 1)
-        if run.state == 3 or code is Error.DEADLOCK:
-            heads = [
-                program.describe(queue, state.started)
-                for queue, state in enumerate(states)
-                if state.started < state.count
-            ]
-            cause = "a deadlock" if run.state == 2 else f"no progress in {_HUNG} cycles"
-            return f"{cause}: still to start are {'; '.join(heads)}"
-        queue = status >> layout["queue"].offset & (1 << layout["queue"].width) - 1
-        index = min(states[queue].started, states[queue].count - 1)
-        return (
-            f"{code.name.lower()} in queue {queue_name(queue)}, at or before instruction {index}: "
-            f"{program.describe(queue, index)}"
-        )
-
-
-def _bytes(words: np.ndarray) -> np.ndarray:
-    """Return a memory of whole words as bytes, without copying them."""
-    return words.reshape(-1).view(np.uint8)
-
-
-def _words(value: int, count: int) -> np.ndarray:
-    return np.frombuffer(value.to_bytes(4 * count, "little"), np.uint32)
+        return counters(self._design["counters"])
 
 
 def _trace_records(config: Config) -> "ctypes.Array[_TraceRecord]":

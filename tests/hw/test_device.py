@@ -12,6 +12,7 @@ from sim.device import DeviceError
 from sim.monitor import Monitor
 from sim.reference import Reference
 from sim.rtl import RtlDevice
+from sim.simulated import SimulatedDevice
 
 QUEUES = Queue.PIM + TINY.channels
 
@@ -44,9 +45,9 @@ class Builder:
         return Program(streams, [np.array(rows, np.uint32) for rows in row_lists], outputs=outputs)
 
 
-@pytest.fixture
-def device():
-    return RtlDevice(TINY)
+@pytest.fixture(params=[RtlDevice, SimulatedDevice], ids=["compiled", "simulated"])
+def device(request):
+    return request.param(TINY)
 
 
 def memory(seed):
@@ -260,3 +261,43 @@ def test_address_outside_of_a_memory_stops_the_device(device):
     )
     with pytest.raises(DeviceError, match=r"^address in queue epilogue, at or before instruction "):
         device.run(build.program(([], []), {}))
+
+
+def test_both_engines_give_the_same_in_the_same_cycles():
+    devices = [RtlDevice(TINY), SimulatedDevice(TINY)]
+    for again in (False, True):
+        for parts in ((dense,), (attention,), (dense, attention)):
+            build = Builder()
+            outputs = {}
+            for place, part in enumerate(parts):
+                where = (0x8000 + 0x2000 * place,) if part is dense else (place, 0xA000)
+                outputs |= part(build, *where)
+            program = build.program(ROW_LISTS, outputs)
+            contents = [memory(3), memory(4)]
+            compiled, simulated = (check(device, program, contents) for device in devices)
+            assert compiled.outputs == simulated.outputs
+            assert compiled.cycles == simulated.cycles
+            assert compiled.counters == simulated.counters
+            np.testing.assert_array_equal(compiled.trace, simulated.trace)
+            for name in ("starts", "retires"):
+                for one, other in zip(
+                    getattr(compiled, name), getattr(simulated, name), strict=True
+                ):
+                    np.testing.assert_array_equal(one, other)
+            contents = [device.memories() for device in devices]
+            for name, content in contents[0].items():
+                np.testing.assert_array_equal(content, contents[1][name], err_msg=name)
+        if not again:
+            for device in devices:
+                device.reset()
+
+
+@pytest.mark.parametrize("kind", [RtlDevice, SimulatedDevice])
+def test_memories_return_to_a_snapshot(kind):
+    device = kind(TINY)
+    device.write(1, 0x40, b"before")
+    snapshot = device.snapshot()
+    device.write(1, 0x40, b"after!")
+    assert device.read(1, 0x40, 6) == b"after!"
+    device.restore(snapshot)
+    assert device.read(1, 0x40, 6) == b"before"
