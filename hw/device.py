@@ -8,16 +8,21 @@ from hw.config import Config
 from hw.counters import Counters, counters_layout
 from hw.interconnect import Link
 from hw.isa import bit_layout
+from hw.memory.cell_array import CellArray
 from hw.memory.commands import bus_layout
 from hw.memory.controller import Controller, accept_layout
+from hw.memory.refresh import longest_tile
+from hw.memory.result_windows import ResultWindows
 from hw.npu.dma_engine import tag_layout
 from hw.npu.gemv_sender import list_layout
 from hw.npu.instruction_queue import token_queues
 from hw.npu.sequencer import error_layout, queue_kinds
 from hw.npu.tile import Tile
+from hw.npu.vector.unit import VectorUnit
 from hw.pim.channel import PimChannel
+from hw.pim.mac_unit import MacUnit
 
-__all__ = ["Device", "list_write_layout", "trace_layout"]
+__all__ = ["Device", "check_buildable", "list_write_layout", "trace_layout"]
 
 
 def list_write_layout(config: Config) -> data.StructLayout:
@@ -37,6 +42,19 @@ def trace_layout(config: Config) -> data.StructLayout:
     """Shape of a channel's trace: the command of this cycle, and what its controller accepts."""
     accept = accept_layout(config, tag_layout(config).size)
     return data.StructLayout({"command": bus_layout(config), "accept": accept})
+
+
+def check_buildable(config: Config) -> None:
+    """Check what the units demand of a configuration, so that it is refused before elaboration.
+
+    Raises
+    ------
+    ValueError
+        If a unit cannot be built, in the words of that unit.
+    """
+    longest_tile(config)
+    for unit in (CellArray, MacUnit, PimChannel, ResultWindows, VectorUnit):
+        unit(config)
 
 
 class Device(wiring.Component):
@@ -66,9 +84,15 @@ class Device(wiring.Component):
         What happens in channel c in this cycle.
     counters : ``Out(counters_layout())``
         Performance counters.
+
+    Raises
+    ------
+    ValueError
+        As :func:`check_buildable` says.
     """
 
     def __init__(self, config: Config):
+        check_buildable(config)
         self._config = config
         trace = trace_layout(config)
         super().__init__(

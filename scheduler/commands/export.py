@@ -33,11 +33,11 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; return the exit status."""
     console = Console()
     config = load_config(options.config)
-    out = output_folder(options.out, "--out")
-    try:
-        written = export(config, options.top or list(TOPS), out)
-    except ValueError as error:
-        raise UsageError(f"{error} (configuration {config.name})") from None
+    with output_folder(options.out, "--out") as out:
+        try:
+            written = export(config, options.top or list(TOPS), out)
+        except ValueError as error:
+            raise UsageError(f"{error} (configuration {config.name})") from None
     for path in written:
         console.print(f"wrote {path}", soft_wrap=True, highlight=False)
     return 0

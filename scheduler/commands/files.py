@@ -2,7 +2,8 @@
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from scheduler.commands.errors import UsageError
@@ -20,17 +21,36 @@ def read_bytes(path: Path, option: str) -> bytes:
         ) from None
 
 
-def output_folder(path: Path, option: str) -> Path:
-    """Make a folder, and make sure now that files can be written to it later."""
+@contextmanager
+def output_folder(path: Path, option: str) -> Iterator[Path]:
+    """Make a folder, and make sure now that files can be written to it later.
+
+    Where the body fails with nothing written, folders that were made for it are removed again.
+    """
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
+        _remove_empty(missing)
         raise UsageError(
             f"{option} must be a folder that can be written, not {str(path)!r} ({error.strerror})"
         ) from None
-    return path
+    try:
+        yield path
+    except BaseException:
+        _remove_empty(missing)
+        raise
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders, the innermost first, up to the first that holds something."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> Path:

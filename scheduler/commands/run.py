@@ -10,12 +10,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from hw.config import Config
 from scheduler.commands.configuration import load_config
 from scheduler.commands.errors import UsageError
 from scheduler.commands.files import output_folder, read_bytes, write_file
 from scheduler.commands.self_check import self_check
 from scheduler.commands.variants import VARIANTS, Job, Outcome, check_fits, run_variants
 from scheduler.commands.variants import Progress as News
+from scheduler.commands.variants import Variant as DeviceVariant
 from scheduler.compiler.iteration_program import Schedule
 from scheduler.models.catalog import CATALOG
 from scheduler.models.shape import ModelShape
@@ -82,7 +84,20 @@ def run(options: argparse.Namespace) -> int:
             check_fits(variant, config, options.model, prompts, answers)
     except ValueError as error:
         raise UsageError(f"{error} (configuration {options.config})") from None
-    out = output_folder(options.out, "--out")
+    with output_folder(options.out, "--out") as out:
+        return _decode(options, config, prompts, answers, chosen, out, console)
+
+
+def _decode(
+    options: argparse.Namespace,
+    config: Config,
+    prompts: tuple[bytes, ...],
+    answers: tuple[int, ...],
+    chosen: Sequence[DeviceVariant],
+    out: Path,
+    console: Console,
+) -> int:
+    """Run the variants, show and write what they gave; return the exit status."""
     try:
         find_compiler()
     except CompilerNotFoundError as error:

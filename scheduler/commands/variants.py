@@ -16,6 +16,7 @@ from typing import cast
 import numpy as np
 
 from hw.config import Config
+from hw.device import check_buildable
 from hw.program import Program
 from scheduler.commands.errors import UsageError
 from scheduler.commands.files import write_file
@@ -147,8 +148,9 @@ def check_fits(
     prompts: Sequence[bytes],
     answers: Sequence[int],
 ) -> None:
-    """Raise ValueError if the model or a request does not fit the machine."""
+    """Raise ValueError if the machine cannot be built, or the model or a request does not fit."""
     config = replace(config, row_buffers=variant.row_buffers)
+    check_buildable(config)
     nowhere = cast(Device, _Nowhere())
     host = Host(config, nowhere, load_weights(model), variant.schedule, check=False)
     for request in _requests(prompts, answers):

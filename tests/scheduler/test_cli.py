@@ -3,6 +3,8 @@
 import pytest
 
 from scheduler.cli import main
+from scheduler.commands.errors import UsageError
+from scheduler.commands.files import output_folder
 
 
 @pytest.fixture
@@ -79,6 +81,10 @@ def test_prompt_longer_than_the_context(fails, tmp_path):
         ("rows = 64", "rows must be above"),
         ("[timing]\nnRAS = 3", "nRAS must be at least nRCD"),
         ("lanes = [", "must be TOML"),
+        ("postpone = 1\n[timing]\nnREFI = 300", "postpone × nREFI must exceed the longest tile"),
+        ("[timing]\nnRCD = 2", "nRCD must be above 2 cycles"),
+        ("partial_sums = 1", "partial_sums × nCCDL must be above 3 cycles"),
+        ("vector_partial_sums = 2", "vector_partial_sums must be at least 3"),
     ],
 )
 def test_configuration_that_cannot_be_built(fails, tmp_path, lines, words):
@@ -102,3 +108,22 @@ def test_output_folder_that_cannot_be_written(fails, tmp_path):
 
 def test_answer_tokens(fails):
     assert "--answer-tokens must be at least 1, not 0" in fails("run", "--answer-tokens", "0")
+
+
+def _fail(path, write):
+    with output_folder(path, "--out") as out:
+        write(out)
+        raise UsageError("the body fails")
+
+
+def test_folders_made_for_nothing_are_removed(tmp_path):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(UsageError):
+        _fail(tmp_path / "there" / "a" / "b", lambda out: out.stat())
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "there"]
+
+
+def test_a_folder_that_holds_something_stays(tmp_path):
+    with pytest.raises(UsageError):
+        _fail(tmp_path / "a" / "b", lambda out: (out / "result").write_text("kept"))
+    assert (tmp_path / "a" / "b" / "result").read_text() == "kept"
