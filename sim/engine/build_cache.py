@@ -29,7 +29,7 @@ def source_files(*folders: Path) -> list[Path]:
     return sorted(
         path
         for folder in folders
-        for suffix in ("py", "cc")
+        for suffix in ("py", "cc", "h")
         for path in folder.rglob(f"*.{suffix}")
     )
 

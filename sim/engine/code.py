@@ -14,6 +14,11 @@ from sim.engine.registered import cut_outputs, keep, load_outputs, registered_mo
 
 __all__ = ["cpp"]
 
+#: A memory in the C++ of a module, and the bits from which on it takes room only where written
+#: (chosen: a megabyte).
+_MEMORY = re.compile(r"\bmemory<(\d+)> (\w+) \{ (\d+)u \};")
+_LARGE = 1 << 23
+
 #: The clock of a module in a flattened netlist, where it is connected; there is one for all.
 _CLOCK = re.compile(r"connect (\\clk|\\CLK) \\\S+\.clk(?=\s)")
 
@@ -32,8 +37,13 @@ def _yosys(rtlil: str, commands: str) -> str:
     return result.stdout
 
 
+def _sparse(memory: re.Match[str]) -> str:
+    """Let a large memory take room only where it is written."""
+    return f"sparse_{memory[0]}" if int(memory[1]) * int(memory[3]) >= _LARGE else memory[0]
+
+
 def cpp(rtlil: str) -> str:
-    """Return a netlist as C++.
+    """Return a netlist as C++; ``sparse_memory.h`` must be included before it.
 
     SINGLE_PHASE is defined in it if it settles in one evaluation. Then every evaluation while the
     clock is high, not only the first, is a clock edge.
@@ -43,6 +53,7 @@ def cpp(rtlil: str) -> str:
     flat = _CLOCK.sub(r"connect \1 \\clk", _yosys(keep(rtlil, modules), flatten))
     netlist, loads = cut_outputs(flat)
     code = load_outputs(_yosys(netlist, "write_cxxrtl -g2 -noflatten"), loads)
+    code = _MEMORY.sub(_sparse, code)
     if "bool converged = false" in code:
         return code
     code = cut_evaluation(code, "p_top")

@@ -5,6 +5,8 @@
 // state, and the rewritten edge detectors (see code.py) make every such evaluation a cycle.
 // Elsewhere outputs settle with the clock low, and a second evaluation is the clock edge.
 
+#include "sparse_memory.h"
+
 #include "design.cc"
 
 #include <chrono>

@@ -1,0 +1,52 @@
+"""A memory channel: a controller and, behind the DRAM pins, the PIM channel that it commands."""
+
+from amaranth.hdl import *
+from amaranth.lib import wiring
+
+from hw.config import Config
+from hw.memory.controller import Controller
+from hw.pim.channel import PimChannel
+
+__all__ = ["MemoryChannel"]
+
+#: Members of the controller that belong to the DRAM pins; ``command`` is seen from outside, too.
+_PINS = ("o_data", "i_data", "i_valid")
+
+
+class MemoryChannel(wiring.Component):
+    """One channel, whole: what a device has once for each of its channels.
+
+    Its members are those of :class:`hw.memory.controller.Controller` without the data bus, with
+    the same latencies and the same backpressure; ``command`` shows the C/A bus.
+
+    Parameters
+    ----------
+    config
+        Sizes and timing.
+    tag_bits
+        Bits of a request's tag.
+    """
+
+    def __init__(self, config: Config, tag_bits: int):
+        self._controller = Controller(config, tag_bits)
+        self._die = PimChannel(config)
+        members = self._controller.signature.members
+        super().__init__({name: members[name] for name in members if name not in _PINS})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.controller = controller = self._controller
+        m.submodules.channel = die = self._die
+        for name, member in self.signature.members.items():
+            outer, inner = getattr(self, name), getattr(controller, name)
+            if member.is_signature:
+                wiring.connect(m, wiring.flipped(outer), inner)
+            else:
+                m.d.comb += outer.eq(inner)
+        m.d.comb += [
+            die.command.eq(controller.command),
+            die.i_data.eq(controller.o_data),
+            controller.i_data.eq(die.o_data),
+            controller.i_valid.eq(die.o_valid),
+        ]
+        return m
