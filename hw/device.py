@@ -8,19 +8,20 @@ from hw.config import Config
 from hw.counters import Counters, counters_layout
 from hw.interconnect import Link
 from hw.isa import bit_layout
-from hw.memory.cell_array import CellArray
+from hw.memory.cell_array import word_columns
 from hw.memory.commands import bus_layout
 from hw.memory.controller import Controller, accept_layout
 from hw.memory.refresh import longest_tile
-from hw.memory.result_windows import ResultWindows
+from hw.memory.result_windows import check_result_latency
 from hw.npu.dma_engine import tag_layout
 from hw.npu.gemv_sender import list_layout
 from hw.npu.instruction_queue import token_queues
 from hw.npu.sequencer import error_layout, queue_kinds
 from hw.npu.tile import Tile
-from hw.npu.vector.unit import VectorUnit
+from hw.npu.vector.unit import check_vector_sums
 from hw.pim.channel import PimChannel
-from hw.pim.mac_unit import MacUnit
+from hw.pim.column_path import check_timing
+from hw.pim.mac_unit import check_partial_sums
 
 __all__ = ["Device", "check_buildable", "list_write_layout", "trace_layout"]
 
@@ -52,9 +53,11 @@ def check_buildable(config: Config) -> None:
     ValueError
         If a unit cannot be built, in the words of that unit.
     """
-    longest_tile(config)
-    for unit in (CellArray, MacUnit, PimChannel, ResultWindows, VectorUnit):
-        unit(config)
+    for check in (
+        *(longest_tile, word_columns, check_timing, check_partial_sums, check_result_latency),
+        check_vector_sums,
+    ):
+        check(config)
 
 
 class Device(wiring.Component):

@@ -9,7 +9,31 @@ from hw.memory.delay_line import delayed
 from hw.memory.pim_queue import operation_layout
 from hw.pim.results import result_cycles, result_latency
 
-__all__ = ["ResultWindows"]
+__all__ = ["ResultWindows", "check_result_latency"]
+
+
+def _reach(config: Config) -> int:
+    """Return the cycles from a RD to the first result that its data cannot meet."""
+    timing = config.timing
+    return timing.nCL + timing.nBL + timing.nTURN
+
+
+def check_result_latency(config: Config) -> None:
+    """Check that results come late enough for commands that issued before.
+
+    Raises
+    ------
+    ValueError
+        If results come so early that a RD that issued before could collide with one.
+    """
+    timing = config.timing
+    # Column commands are two cycles apart.
+    least = max(_reach(config) - 2, timing.nCWL + timing.nBL + timing.nTURN)
+    if result_latency(config) < least:
+        raise ValueError(
+            f"the latency of results must be at least {least} cycles (nCL + nBL + nTURN - 2), "
+            f"not {result_latency(config)!r}"
+        )
 
 
 class ResultWindows(wiring.Component):
@@ -35,20 +59,13 @@ class ResultWindows(wiring.Component):
     Raises
     ------
     ValueError
-        If results come so early that a RD that issued before could collide with one.
+        As :func:`check_result_latency` says.
     """
 
     def __init__(self, config: Config):
         self._config = config
-        timing = config.timing
-        self._reach = timing.nCL + timing.nBL + timing.nTURN
-        # Column commands are two cycles apart.
-        least = max(self._reach - 2, timing.nCWL + timing.nBL + timing.nTURN)
-        if result_latency(config) < least:
-            raise ValueError(
-                f"the latency of results must be at least {least} cycles (nCL + nBL + nTURN - 2), "
-                f"not {result_latency(config)!r}"
-            )
+        self._reach = _reach(config)
+        check_result_latency(config)
         layout = operation_layout(config)
         super().__init__(
             {

@@ -23,9 +23,24 @@ from hw.npu.vector.schedule import Route, Schedule
 from hw.npu.vector.taps import of_routes, select, taps_layout
 from hw.npu.vector.transposer import Transposer
 
-__all__ = ["VectorUnit"]
+__all__ = ["VectorUnit", "check_vector_sums"]
 
 _INDEX_BITS = 16
+
+
+def check_vector_sums(config: Config) -> None:
+    """Check that an addition is complete before its partial sum is needed again.
+
+    Raises
+    ------
+    ValueError
+        If the partial sums of a lane are fewer than the cycles of an adder.
+    """
+    if config.vector_partial_sums < Adder.latency:
+        raise ValueError(
+            f"vector_partial_sums must be at least {Adder.latency}, the latency of an adder, "
+            f"not {config.vector_partial_sums!r}"
+        )
 
 
 class VectorUnit(wiring.Component):
@@ -62,15 +77,11 @@ class VectorUnit(wiring.Component):
     Raises
     ------
     ValueError
-        If ``vector_partial_sums`` is less than the latency of an adder.
+        As :func:`check_vector_sums` says.
     """
 
     def __init__(self, config: Config):
-        if config.vector_partial_sums < Adder.latency:
-            raise ValueError(
-                f"vector_partial_sums must be at least {Adder.latency}, the latency of an adder, "
-                f"not {config.vector_partial_sums!r}"
-            )
+        check_vector_sums(config)
         self._schedule = Schedule.of(config)
         lanes = config.lanes
         super().__init__(
