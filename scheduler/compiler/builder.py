@@ -158,11 +158,13 @@ class ProgramBuilder:
         for queue in range(self._queues):
             self.emit(queue, Opcode.END, end)
         streams = []
-        for steps in self._steps:
+        for steps, dtype in zip(self._steps, self._dtypes, strict=True):
             for step in steps:
                 _set_mask(step.records[:1], "wait", step.waits)
                 _set_mask(step.records[-1:], "signal", step.signals)
-            streams.append(np.concatenate([step.records for step in steps]))
+            # Not concatenate, which takes long to see that the types are equal.
+            stream = bytearray().join(step.records.tobytes() for step in steps)
+            streams.append(np.frombuffer(stream, dtype))
         return Program(
             streams=streams,
             row_lists=[np.array(rows, dtype=np.uint32) for rows in self.row_lists],
