@@ -1,8 +1,11 @@
 """The configurations that ship with the project."""
 
-from hw.config import Config
+from dataclasses import replace
 
-__all__ = ["PAPER", "PRESETS", "TINY"]
+from hw.config import Config
+from hw.memory.timing import Timing
+
+__all__ = ["AIM", "HBM3", "PAPER", "PRESETS", "TINY"]
 
 #: The device of the NeuPIMs evaluation (ASPLOS 2024, section 8.1 and table 2); sizes of the tile
 #: memories are chosen.
@@ -48,5 +51,96 @@ TINY = Config(
     accumulator_rows=8,
 )
 
+#: HBM3 at 6.4 Gb/s a pin, in cycles of its 1.6 GHz clock. nRCD to nPPD and nTURN: HBM3_6400Mbps of
+#: Ramulator 2.1 (python/ramulator/dram/hbm3.py, from JESD238, where many values are the vendor's);
+#: there too, in ns: tRRD 5, tFAW 15, tREFI 3900, and tRFC 450 for 8 Gb a pseudo channel.
+HBM3_TIMING = Timing(
+    nRCD=26,
+    nRCDWR=14,
+    nRP=26,
+    nRAS=48,
+    nRRDS=8,
+    nRRDL=8,
+    nFAW=24,
+    nCCDS=2,
+    nCCDL=4,
+    nCL=26,
+    nCWL=8,
+    nBL=2,
+    nWR=24,
+    nWTRS=8,
+    nWTRL=12,
+    nRTPS=6,
+    nRTPL=6,
+    nPPD=2,
+    nREFI=6240,
+    nRFC=720,
+    nTURN=2,
+)
+
+#: A 16 GB stack of HBM3 (JESD238: 16 channels of two pseudo channels, BL 8, rows of 1 KB, 16 banks
+#: a stack ID). Chosen: both pseudo channels of a channel work in lock step: 32 B a cycle,
+#: bursts of 64 B and rows of 2 KB; a rank is a stack ID, and nTURN separates those too. PIM and the
+#: tile are those of ``paper``, but for the partial sums (chosen: results come after RD data).
+HBM3 = replace(
+    PAPER,
+    name="hbm3",
+    channels=16,
+    rows=16384,
+    row_bytes=2048,
+    timing=HBM3_TIMING,
+    partial_sums=4,
+    vector_buffer_rows=4,
+)
+
+#: GDDR6-AiM, in cycles of 1 ns, the clock of its MAC units (Lee et al., ISSCC 2022, 11.1). Values
+#: of GDDR6_AiM_timing in the simulator of CENT (ASPLOS 2025; aim_simulator,
+#: src/dram/impl/GDDR6.cpp, partly measured by its authors; tCK 0.5 ns), rounded up to whole cycles,
+#: nREFI down. Chosen: nCWL, 3 there, is 4, the least that the die's registers allow; nBL and nTURN;
+#: nFAW, 42 there, is marked "not used", since AiM can open all banks at once, but here
+#: PIM_ACTIVATION keeps GDDR6's window.
+AIM_TIMING = Timing(
+    nRCD=18,
+    nRCDWR=14,
+    nRCDMAC=28,
+    nRP=16,
+    nRAS=27,
+    nRC=45,
+    nRRDS=6,
+    nRRDL=6,
+    nFAW=21,
+    nCCDS=1,
+    nCCDL=1,
+    nCL=25,
+    nCWL=4,
+    nBL=2,
+    nWR=17,
+    nWTRS=5,
+    nWTRL=6,
+    nRTPS=6,
+    nRTPL=6,
+    nPPD=1,
+    nREFI=1666,
+    nRFC=105,
+    nTURN=1,
+)
+
+#: Like GDDR6-AiM (Lee et al., ISSCC 2022, 11.1; Kwon et al., Hot Chips 34): 16 Gb/s a pin, channels
+#: of 16 pins and 16 banks, 16 multipliers a bank, a column a cycle, a vector buffer of one row, one
+#: row buffer a bank; 32 channels as in CENT. Chosen: a burst is two of GDDR6's; slots, partial sums
+#: (the adder's latency at a column a cycle), and the second half of the vector buffer; the tile is
+#: that of ``paper``.
+AIM = replace(
+    PAPER,
+    name="aim",
+    ranks=1,
+    rows=16384,
+    row_bytes=2048,
+    row_buffers=1,
+    timing=AIM_TIMING,
+    partial_sums=4,
+    vector_buffer_rows=1,
+)
+
 #: Every preset by its name.
-PRESETS = {preset.name: preset for preset in (PAPER, TINY)}
+PRESETS = {preset.name: preset for preset in (PAPER, TINY, HBM3, AIM)}

@@ -21,7 +21,7 @@ def word_columns(config: Config) -> int:
     """Return how many columns a word of the cells holds.
 
     A word is what a row buffer takes from the cells in a cycle: a burst, or as many bursts as let
-    the row be complete nRCD after its activation.
+    the row be complete nRCD after its activation, and before the first WR reaches it.
 
     Raises
     ------
@@ -32,11 +32,11 @@ def word_columns(config: Config) -> int:
     >>> word_columns(TINY), word_columns(PAPER)
     (2, 4)
     """
-    words = config.timing.nRCD - _FILL_OVERHEAD
+    timing = config.timing
+    words = min(timing.nRCD, timing.write_delay + timing.nCWL) - _FILL_OVERHEAD
     if words < 1:
         raise ValueError(
-            f"nRCD must be above {_FILL_OVERHEAD} cycles to fill a row buffer, "
-            f"not {config.timing.nRCD!r}"
+            f"nRCD must be above {_FILL_OVERHEAD} cycles to fill a row buffer, not {timing.nRCD!r}"
         )
     columns = 2
     while columns * words < config.columns:

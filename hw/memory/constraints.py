@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple, cast
 
 from hw.config import Config
 from hw.memory.commands import Command
@@ -40,6 +40,44 @@ class Constraint(NamedTuple):
     after_last: bool = False
     row_buffers: tuple[int, ...] = (1, 2)
 
+    @property
+    def formula(self) -> str:
+        """The gap in parameters of the timing.
+
+        >>> CONSTRAINTS[0].formula, CONSTRAINTS[0].gap(Timing())
+        ('nRCD', 14)
+        """
+        return str(self.gap(cast(Timing, _Parameters())))
+
+
+class _Parameters:
+    """Takes the place of a timing whose values are the names of its parameters."""
+
+    _DERIVED: ClassVar[dict[str, str]] = {
+        "row_cycle": "nRC",
+        "write_delay": "nRCDWR",
+        "product_delay": "nRCDMAC",
+    }
+
+    def __getattr__(self, name: str) -> "_Term":
+        return _Term(self._DERIVED.get(name, name))
+
+
+class _Term:
+    """Sums and differences of parameters, in words."""
+
+    def __init__(self, text: str):
+        self._text = text
+
+    def __add__(self, other: "_Term") -> "_Term":
+        return _Term(f"{self} + {other}")
+
+    def __sub__(self, other: "_Term") -> "_Term":
+        return _Term(f"{self} - {other}")
+
+    def __str__(self) -> str:
+        return self._text
+
 
 #: What a command works on: one bank, the four of a bank group, all of a rank, all of the channel.
 TARGETS = {
@@ -68,9 +106,11 @@ CLOSE = frozenset({Command.PRE, Command.PREA})
 READ = frozenset({Command.RD, Command.RDA})
 WRITE = frozenset({Command.WR, Command.WRA})
 RDA, WRA = frozenset({Command.RDA}), frozenset({Command.WRA})
-FROM_ROW = READ | {Command.PIM_GWRITE}
+GWRITE = frozenset({Command.PIM_GWRITE})
+FROM_ROW = READ | GWRITE
 COLUMN = FROM_ROW | WRITE
 TO_DIE = WRITE | {Command.PIM_GWRITE_DATA}
+VECTOR = GWRITE | {Command.PIM_GWRITE_DATA}
 REF = frozenset({Command.REF})
 PIM_OPEN = frozenset({Command.PIM_ACTIVATION})
 PIM_CLOSE = frozenset({Command.PIM_PRECHARGE})
@@ -101,52 +141,54 @@ def _closing(
 #: All constraints. The spacing of bursts on the data bus is among them, but not the windows that
 #: results of PIM take; those are in :func:`hw.pim.results.result_schedule`.
 CONSTRAINTS: tuple[Constraint, ...] = (
-    # The MEM row buffer of a bank.
-    Constraint(Scope.BANK, ACT, COLUMN, lambda t: t.nRCD),
+    # The MEM row buffer of a bank. Its own precharge must not cut short what RDA finds written.
+    Constraint(Scope.BANK, ACT, FROM_ROW, lambda t: t.nRCD),
+    Constraint(Scope.BANK, ACT, WRITE, lambda t: t.write_delay),
     Constraint(Scope.BANK, ACT, CLOSE, lambda t: t.nRAS),
-    Constraint(Scope.BANK, ACT, ACT, lambda t: t.nRC),
+    Constraint(Scope.BANK, ACT, ACT, lambda t: t.row_cycle),
     Constraint(Scope.BANK, FROM_ROW, CLOSE, lambda t: t.nRTPL),
     Constraint(Scope.BANK, WRITE, CLOSE, lambda t: _write_end(t) + t.nWR),
+    Constraint(Scope.BANK, WRITE, RDA, lambda t: _write_end(t) + t.nWR - t.nRTPL),
     *_closing(Scope.BANK, ACT),
-    # Openings of rows, in either row buffer.
+    # Openings of rows, in either row buffer, and precharges.
     Constraint(Scope.BANK_GROUP, OPEN, OPEN, lambda t: t.nRRDL),
     Constraint(Scope.RANK, OPEN, OPEN, lambda t: t.nRRDS),
     Constraint(Scope.RANK, OPEN, OPEN, lambda t: t.nFAW, window=4),
+    Constraint(Scope.RANK, CLOSE, CLOSE, lambda t: t.nPPD),
     # Columns of MEM row buffers.
     Constraint(Scope.BANK_GROUP, COLUMN, COLUMN, lambda t: t.nCCDL),
     Constraint(Scope.RANK, COLUMN, COLUMN, lambda t: t.nCCDS),
     Constraint(Scope.BANK_GROUP, WRITE, FROM_ROW, lambda t: _write_end(t) + t.nWTRL),
     Constraint(Scope.RANK, WRITE, FROM_ROW, lambda t: _write_end(t) + t.nWTRS),
-    # The data bus: one burst after the other, and a turn-around between drivers.
-    Constraint(Scope.CHANNEL, READ, READ, lambda t: t.nBL),
+    # The data bus, and the paths behind it in the die: one burst after the other, and a turn-around
+    # between drivers of the bus.
+    Constraint(Scope.CHANNEL, FROM_ROW, FROM_ROW, lambda t: t.nBL),
     Constraint(Scope.OTHER_RANK, READ, READ, lambda t: t.nBL + t.nTURN),
     Constraint(Scope.CHANNEL, READ, TO_DIE, lambda t: t.nCL + t.nBL + t.nTURN - t.nCWL),
-    Constraint(Scope.CHANNEL, TO_DIE, TO_DIE, lambda t: t.nBL),
+    Constraint(Scope.CHANNEL, WRITE | VECTOR, WRITE | VECTOR, lambda t: t.nBL),
     Constraint(Scope.CHANNEL, TO_DIE, READ, lambda t: _write_end(t) + t.nTURN - t.nCL),
     # Refresh.
-    Constraint(Scope.RANK, ACT, REF, lambda t: t.nRC),
+    Constraint(Scope.RANK, OPEN, REF, lambda t: t.row_cycle),
     *_closing(Scope.RANK, REF),
     Constraint(Scope.CHANNEL, PIM_CLOSE, REF, lambda t: t.nRP),
     Constraint(Scope.RANK, REF, OPEN | REF, lambda t: t.nRFC),
     # The PIM row buffers, the MAC units and the global vector buffer.
-    Constraint(Scope.CHANNEL, PIM_OPEN, PRODUCT, lambda t: t.nRCD),
+    Constraint(Scope.CHANNEL, PIM_OPEN, PRODUCT, lambda t: t.product_delay),
     Constraint(Scope.CHANNEL, PIM_OPEN, PIM_CLOSE, lambda t: t.nRAS),
-    Constraint(Scope.BANK_GROUP, PIM_OPEN, PIM_OPEN, lambda t: t.nRC),
+    Constraint(Scope.BANK_GROUP, PIM_OPEN, PIM_OPEN, lambda t: t.row_cycle),
     Constraint(Scope.CHANNEL, PIM_CLOSE, PIM_OPEN, lambda t: t.nRP),
     Constraint(Scope.CHANNEL, SLOT, SLOT, lambda t: t.nCCDL, after_last=True),
     Constraint(Scope.CHANNEL, PRODUCT, PIM_CLOSE, lambda t: t.nRTPL, after_last=True),
-    Constraint(
-        Scope.CHANNEL, frozenset({Command.PIM_GWRITE_DATA}), PRODUCT, lambda t: _write_end(t)
-    ),
-    Constraint(Scope.CHANNEL, frozenset({Command.PIM_GWRITE}), PRODUCT, lambda t: t.nCL),
+    Constraint(Scope.CHANNEL, VECTOR, PRODUCT, _write_end),
+    Constraint(Scope.CHANNEL, GWRITE, PRODUCT, lambda t: t.nCL),
     # Between the two row buffers of a bank: with two, only a row that both want must rest between;
     # with one, PIM and ordinary accesses take the bank in turn.
     *_closing(Scope.ROW, PIM_OPEN, row_buffers=(2,)),
+    Constraint(Scope.ROW, OPEN, OPEN, lambda t: t.row_cycle, row_buffers=(2,)),
     Constraint(Scope.ROW, PIM_CLOSE, ACT, lambda t: t.nRP, row_buffers=(2,)),
     *_closing(Scope.BANK, PIM_OPEN, row_buffers=(1,)),
-    Constraint(Scope.BANK, ACT, PIM_OPEN, lambda t: t.nRC, row_buffers=(1,)),
+    Constraint(Scope.BANK, OPEN, OPEN, lambda t: t.row_cycle, row_buffers=(1,)),
     Constraint(Scope.BANK, PIM_CLOSE, ACT, lambda t: t.nRP, row_buffers=(1,)),
-    Constraint(Scope.BANK, PIM_OPEN, ACT, lambda t: t.nRC, row_buffers=(1,)),
 )
 
 

@@ -26,7 +26,7 @@ def longest_tile(config: Config) -> int:
     """
     t = config.timing
     cycles = (config.bank_groups - 1) * t.nFAW + 2 * config.ranks
-    cycles += max(t.nRAS, t.nRCD + maximum_extent(config) + t.nRTPL) + t.nRP
+    cycles += max(t.nRAS, t.product_delay + maximum_extent(config) + t.nRTPL) + t.nRP
     if cycles + MARGIN >= config.postpone * t.nREFI:
         raise ValueError(
             f"postpone × nREFI must exceed the longest tile ({cycles} cycles), not be "

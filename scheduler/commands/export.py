@@ -7,6 +7,7 @@ from rich.console import Console
 
 from hw.export.emit import export
 from hw.export.tops import TOPS
+from hw.presets import PRESETS
 from scheduler.commands.configuration import load_config
 from scheduler.commands.errors import UsageError
 from scheduler.commands.files import output_folder
@@ -20,7 +21,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "export", help="write Verilog", description="Write Verilog of the tops, and a manifest."
     )
     parser.add_argument(
-        "--config", default="tiny", help="a preset (tiny, paper) or a .toml file (default: tiny)"
+        "--config",
+        default="tiny",
+        help=f"a preset ({', '.join(PRESETS)}) or a .toml file (default: tiny)",
     )
     parser.add_argument(
         "--top", action="append", choices=list(TOPS), help="may be repeated (default: all)"

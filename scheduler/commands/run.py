@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from hw.config import Config
+from hw.presets import PRESETS
 from scheduler.commands.configuration import load_config
 from scheduler.commands.errors import UsageError
 from scheduler.commands.files import output_folder, read_bytes, write_file
@@ -42,7 +43,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="Decode prompts on a device: naive NPU + PIM, two row buffers, and NeuPIMs.",
     )
     parser.add_argument(
-        "--config", default="tiny", help="a preset (tiny, paper) or a .toml file (default: tiny)"
+        "--config",
+        default="tiny",
+        help=f"a preset ({', '.join(PRESETS)}) or a .toml file (default: tiny)",
     )
     parser.add_argument(
         "--device", choices=["rtl"], default="rtl", help="what runs the programs (default: rtl)"

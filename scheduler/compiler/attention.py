@@ -24,7 +24,7 @@ def tile_cycles(config: Config, gemvs: int, slots: int, k: int, read: bool) -> i
     meet those of the one before waits for them.
     """
     t = config.timing
-    opened = (config.bank_groups - 1) * t.nFAW + config.ranks + t.nRCD
+    opened = (config.bank_groups - 1) * t.nFAW + config.ranks + t.product_delay
     issue = 0
     free = 0
     for _ in range(gemvs):

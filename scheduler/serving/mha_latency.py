@@ -38,7 +38,7 @@ class PimCosts:
         """
         t = config.timing
         opened = (config.bank_groups - 1) * t.nFAW + config.ranks - 1
-        worked = t.nRCD + (config.columns - 1) * t.nCCDL + t.nRTPL
+        worked = t.product_delay + (config.columns - 1) * t.nCCDL + t.nRTPL
         return cls(
             gwrite_cycles=config.columns * (t.nCCDS + t.nCCDL),
             tile_cycles=opened + max(t.nRAS, worked) + t.nRP,

@@ -36,7 +36,7 @@ def test_unknown_value(fails):
 
 
 def test_unknown_config(fails):
-    message = "neupims: --config must be paper, tiny or a .toml file, not 'huge'\n"
+    message = "neupims: --config must be paper, tiny, hbm3, aim or a .toml file, not 'huge'\n"
     assert fails("run", "--config", "huge") == message
 
 

@@ -1,0 +1,36 @@
+import pytest
+from amaranth.hdl import Fragment
+
+from hw.memory.bank import Bank
+from hw.memory.controller import Controller
+from hw.memory.refresh import longest_tile
+from hw.presets import PRESETS
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_controller_and_bank_of_a_preset_elaborate(name):
+    config = PRESETS[name]
+    assert config.name == name
+    Fragment.get(Controller(config, 8), None).prepare()
+    Fragment.get(Bank(config), None).prepare()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_tile_of_a_preset_fits_between_two_refreshes(name):
+    config = PRESETS[name]
+    assert longest_tile(config) < config.timing.nREFI - config.timing.nRFC
+
+
+@pytest.mark.parametrize(
+    ("name", "bytes_per_channel", "bytes_per_cycle", "multipliers"),
+    [
+        ("paper", 1 << 30, 32, 16),
+        ("hbm3", 1 << 30, 32, 16),
+        ("aim", 1 << 29, 32, 16),
+    ],
+)
+def test_sizes_of_a_preset(name, bytes_per_channel, bytes_per_cycle, multipliers):
+    config = PRESETS[name]
+    assert config.channel_bytes == bytes_per_channel
+    assert config.burst_bytes // config.timing.nBL == bytes_per_cycle
+    assert config.mac_lanes == multipliers
