@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from scheduler.commands import export, run
+from scheduler.commands import check_trace, export, run
 from scheduler.commands.errors import UsageError
 
 __all__ = ["main"]
@@ -26,7 +26,7 @@ def _parser() -> argparse.ArgumentParser:
         description="NeuPIMs: an NPU with dual-row-buffer PIM as RTL, and its host scheduler.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (run, export):
+    for command in (run, export, check_trace):
         command.add_parser(commands)
     return parser
 

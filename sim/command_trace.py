@@ -1,24 +1,23 @@
 """Command traces: what crossed the C/A buses, and which requests and tiles were accepted when."""
 
-import csv
-from pathlib import Path
-
 import numpy as np
 
 from hw.config import Config
 from hw.memory.commands import Command
 from hw.memory.constraints import TARGETS, Scope
 
-__all__ = ["ACCEPT", "COLUMNS", "KINDS", "RECORD", "describe", "read_csv", "record", "write_csv"]
+__all__ = ["ACCEPT", "COLUMNS", "KINDS", "RECORD", "cells", "describe", "fields_of", "record"]
 
 #: Code of an ACCEPT record, beside those of :class:`hw.memory.commands.Command`.
 ACCEPT = 16
 
-#: What an ACCEPT record's ``kind`` means. A tile's has only a row.
-KINDS = ("read", "write", "tile")
+#: What an ACCEPT record's ``kind`` means. A tile's has only a row; ``gwrite`` is a PIM_GWRITE that
+#: reads a row.
+KINDS = ("read", "write", "tile", "gwrite")
 
 #: One record of a trace. ``bank`` counts the banks of the channel, as on the bus; ``tag`` and
-#: ``kind`` are those of ACCEPT records.
+#: ``kind`` are those of ACCEPT records. ``k`` of PIM_GWRITE from a row is the bursts that it moves,
+#: where 0 stands for one.
 RECORD = np.dtype(
     [
         ("cycle", np.uint64),
@@ -46,12 +45,12 @@ COLUMNS = (
     *("column_step", "half", "offset", "offset_step", "slot", "slots", "k", "read"),
 )
 
-# Fields of each command beyond its bank.
+# Fields of each command beyond its place.
 _FIELDS = {
     Command.ACT: ("row",),
     **dict.fromkeys((Command.RD, Command.RDA, Command.WR, Command.WRA), ("column",)),
-    Command.PIM_GWRITE: ("column", "half", "offset"),
-    Command.PIM_GWRITE_DATA: ("half", "offset"),
+    Command.PIM_GWRITE: ("kind", "column", "half", "offset", "k"),
+    Command.PIM_GWRITE_DATA: ("kind", "half", "offset"),
     Command.PIM_ACTIVATION: ("row",),
     Command.PIM_DOTPRODUCT: ("column", "slot", "half", "offset"),
     Command.PIM_RDRESULT: ("slot",),
@@ -59,6 +58,30 @@ _FIELDS = {
         *("column", "column_step", "half", "offset", "offset_step", "slot", "slots", "k", "read"),
     ),
 }
+
+# Those of an ACCEPT record, by its kind.
+_ACCEPT_FIELDS = (
+    *[("tag", "kind", "rank", "bank_group", "bank", "row")] * 2,
+    ("kind", "row"),
+    ("kind", "rank", "bank_group", "bank", "row"),
+)
+
+
+def fields_of(code: int, kind: int = 0) -> tuple[str, ...]:
+    """Return the columns that a record uses beside cycle, channel and command.
+
+    >>> fields_of(Command.PRE.value)
+    ('rank', 'bank_group', 'bank')
+    >>> fields_of(ACCEPT, KINDS.index("tile"))
+    ('kind', 'row')
+    """
+    if code == ACCEPT:
+        return _ACCEPT_FIELDS[kind]
+    command = Command(code)
+    if command is Command.NOP:
+        return ()
+    depth = {Scope.BANK: 3, Scope.BANK_GROUP: 2, Scope.RANK: 1}.get(TARGETS[command], 0)
+    return ("rank", "bank_group", "bank")[:depth] + _FIELDS.get(command, ())
 
 
 def record(cycle: int, command: Command | int, **fields: int) -> np.void:
@@ -72,79 +95,34 @@ def record(cycle: int, command: Command | int, **fields: int) -> np.void:
     return entry
 
 
-def _cells(config: Config, entry: np.void) -> dict[str, str]:
-    """Return the cells of a record's line that are not empty."""
-    cells = {"cycle": str(entry["cycle"]), "channel": str(entry["channel"])}
-    code, bank = int(entry["command"]), int(entry["bank"])
-    rank, group = bank // config.banks_per_rank, bank % config.banks_per_rank // 4
-    place = {"rank": rank, "bank_group": group, "bank": bank % 4}
+def cells(config: Config, entry: np.void) -> dict[str, str]:
+    """Return the cells of a record's line that are not blank, by column."""
+    code, kind, bank = int(entry["command"]), int(entry["kind"]), int(entry["bank"])
+    place = {"rank": bank // config.banks_per_rank, "bank_group": bank // 4, "bank": bank}
+    found = {"cycle": str(entry["cycle"]), "channel": str(entry["channel"])}
+    found["command"] = "ACCEPT" if code == ACCEPT else Command(code).name
+    for name in fields_of(code, kind):
+        if name in place:
+            found[name] = str(place[name])
+        elif name != "kind":
+            found[name] = str(entry[name])
     if code == ACCEPT:
-        kind = int(entry["kind"])
-        cells |= {"command": "ACCEPT", "kind": KINDS[kind], "row": str(entry["row"])}
-        if kind < 2:
-            cells |= {"tag": str(entry["tag"])} | {n: str(v) for n, v in place.items()}
-        return cells
-    command = Command(code)
-    depth = {Scope.BANK: 3, Scope.BANK_GROUP: 2, Scope.RANK: 1}.get(TARGETS[command], 0)
-    cells |= {n: str(v) for n, v in list(place.items())[:depth]}
-    cells |= {name: str(entry[name]) for name in _FIELDS.get(command, ())}
-    cells["command"] = command.name
-    if command in (Command.PIM_GWRITE, Command.PIM_GWRITE_DATA):
-        cells["command"] = "PIM_GWRITE"
-        cells["kind"] = "row" if command is Command.PIM_GWRITE else "data"
-    return cells
+        found["kind"] = KINDS[kind]
+    elif code == Command.PIM_GWRITE.value:
+        found["kind"] = "row"
+        found["k"] = str(max(1, int(entry["k"])))
+    elif code == Command.PIM_GWRITE_DATA.value:
+        found |= {"command": "PIM_GWRITE", "kind": "data"}
+    return found
 
 
 def describe(config: Config, entry: np.void) -> str:
     """Return a record in words.
 
-    >>> from hw.presets import TINY
-    >>> describe(TINY, record(7, Command.ACT, bank=2, row=5))
-    'ACT rank=0 bank_group=0 bank=2 row=5'
+    >>> from hw.presets import PAPER
+    >>> describe(PAPER, record(7, Command.ACT, bank=22, row=5))
+    'ACT rank=1 bank_group=5 bank=22 row=5'
     """
-    cells = _cells(config, entry)
-    rest = [f"{n}={cells[n]}" for n in COLUMNS if n in cells and n not in _COMMON]
-    return " ".join([cells["command"], *rest])
-
-
-_COMMON = ("cycle", "channel", "command")
-
-
-def write_csv(config: Config, trace: np.ndarray, path: Path) -> None:
-    """Write a trace as text: one line a record, empty cells where a field means nothing."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(_cells(config, entry) for entry in trace)
-
-
-def read_csv(config: Config, path: Path) -> np.ndarray:
-    """Read what :func:`write_csv` wrote.
-
-    Raises
-    ------
-    ValueError
-        If the header or a command is unknown.
-    """
-    with path.open(newline="") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"columns must be {','.join(COLUMNS)}, not {reader.fieldnames!r}")
-        lines = list(reader)
-    trace = np.zeros(len(lines), RECORD)
-    for entry, cells in zip(trace, lines, strict=True):
-        name, kind = cells["command"], cells["kind"]
-        if name == "ACCEPT":
-            entry["command"], entry["kind"] = ACCEPT, KINDS.index(kind)
-        elif name == "PIM_GWRITE" and kind == "data":
-            entry["command"] = Command.PIM_GWRITE_DATA.value
-        elif name in Command.__members__:
-            entry["command"] = Command[name].value
-        else:
-            raise ValueError(f"command must be one of the command set, not {name!r}")
-        rank, group, bank = (int(cells[n] or 0) for n in ("rank", "bank_group", "bank"))
-        entry["bank"] = rank * config.banks_per_rank + group * 4 + bank
-        for column in RECORD.names or ():
-            if column not in ("command", "kind", "bank") and cells[column]:
-                entry[column] = int(cells[column])
-    return trace
+    found = cells(config, entry)
+    rest = [f"{n}={found[n]}" for n in COLUMNS if n in found and n not in COLUMNS[:3]]
+    return " ".join([found["command"], *rest])

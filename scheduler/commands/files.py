@@ -8,13 +8,20 @@ from pathlib import Path
 
 from scheduler.commands.errors import UsageError
 
-__all__ = ["output_folder", "read_bytes", "write_file"]
+__all__ = ["check_readable", "output_folder", "read_bytes", "write_file"]
 
 
 def read_bytes(path: Path, option: str) -> bytes:
     """Return the contents of a file that an option names."""
+    check_readable(path, option)
+    return path.read_bytes()
+
+
+def check_readable(path: Path, option: str) -> None:
+    """Check that a file that an option names can be read."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            file.read(1)
     except OSError as error:
         raise UsageError(
             f"{option} must be a readable file, not {str(path)!r} ({error.strerror})"

@@ -4,6 +4,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -65,7 +66,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="run only this variant; may be repeated (default: all)",
     )
     parser.add_argument(
-        "--commands", action="store_true", help="write every DRAM command, a CSV file a variant"
+        "--commands",
+        type=Path,
+        metavar="FILE.csv",
+        help="write every DRAM command (neupims check-trace reads it); with several variants to "
+        "FILE-VARIANT.csv, a file a variant",
     )
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder (default: out)")
     parser.set_defaults(command=run)
@@ -87,7 +92,14 @@ def run(options: argparse.Namespace) -> int:
             check_fits(variant, config, options.model, prompts, answers)
     except ValueError as error:
         raise UsageError(f"{error} (configuration {options.config})") from None
-    with output_folder(options.out, "--out") as out:
+    with ExitStack() as folders:
+        out = folders.enter_context(output_folder(options.out, "--out"))
+        if options.commands is not None:
+            if options.commands.is_dir() or not options.commands.name:
+                raise UsageError(
+                    f"--commands must be a file, not the folder {str(options.commands)!r}"
+                )
+            folders.enter_context(output_folder(options.commands.parent, "--commands"))
         return _decode(options, config, prompts, answers, chosen, out, console)
 
 
@@ -113,7 +125,7 @@ def _decode(
             model=options.model,
             prompts=prompts,
             answers=answers,
-            commands=out / f"commands-{variant.schedule}.csv" if options.commands else None,
+            commands=_commands_file(options.commands, variant, alone=len(chosen) == 1),
         )
         for variant in chosen
     ]
@@ -130,6 +142,11 @@ def _decode(
     _report(prompts, outcomes, out, console)
     console.print(f"{time.perf_counter() - start:.0f} s")
     return 0
+
+
+def _commands_file(path: Path | None, variant: DeviceVariant, *, alone: bool) -> Path | None:
+    """Return where the DRAM commands of a variant go."""
+    return path if path is None or alone else path.with_stem(f"{path.stem}-{variant.schedule}")
 
 
 def _prompts(

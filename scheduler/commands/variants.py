@@ -25,12 +25,12 @@ from scheduler.host import Host, HostIteration
 from scheduler.models.float64 import Float64Transformer, KVCache
 from scheduler.models.weights import Weights, load_weights
 from scheduler.serving.request import Request
-from sim.command_trace import write_csv
 from sim.device import Device, DeviceError, Result
 from sim.engine.compiler import CompileError, CompilerNotFoundError
 from sim.localise import MismatchError
 from sim.monitor import Monitor
 from sim.rtl import RtlDevice
+from sim.trace_file import write_csv
 
 __all__ = [
     "VARIANTS",

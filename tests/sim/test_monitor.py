@@ -5,7 +5,7 @@ import pytest
 
 from hw.memory.commands import Command
 from hw.presets import TINY
-from sim.command_trace import ACCEPT, RECORD, read_csv, record, write_csv
+from sim.command_trace import ACCEPT, RECORD, record
 from sim.monitor import Monitor
 
 #: Two ranks of two groups, and one column a bank on the bus for each result.
@@ -243,9 +243,3 @@ def test_channels_are_checked_apart():
 def test_unordered_trace_is_rejected():
     with pytest.raises(ValueError, match=r"^records of channel 0 must be in the order of time$"):
         Monitor(CONFIG).check(trace_of(legal())[::-1])
-
-
-def test_trace_as_text_reads_back(tmp_path):
-    trace = trace_of(legal())
-    write_csv(CONFIG, trace, tmp_path / "trace.csv")
-    assert np.array_equal(read_csv(CONFIG, tmp_path / "trace.csv"), trace)
