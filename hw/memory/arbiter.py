@@ -11,7 +11,10 @@ direction whose bank holds a row that no request of that direction wants; 6. ACT
 request of the other direction whose bank is closed.
 
 Column: 1. the oldest PIM operation; 2. the oldest request of the current direction whose row is
-open. While a vector burst waits for the bus, no RD issues; an aged request comes before it.
+open. While a vector burst waits for the bus, no RD issues; an aged request comes before it. The
+last burst of a run takes the A form, which saves PRE, if no other run in the queues wants its row,
+and either one that may be served wants another row of the bank, or the burst is the row's last, or
+its queue is at least half full: then the next one to want the row is far.
 
 Direction: writes when no read can be served, or at the high watermark, or if a tile or a read waits
 for a write or the oldest write is aged; but after at least one read of this turn. Reads again when
@@ -49,6 +52,8 @@ def queue_layout(config: Config) -> data.StructLayout:
             "aged": 1,
             "waiting": 1,
             "before_tile": 1,
+            "wanted": config.banks,
+            "unwelcome": config.banks,
         }
     )
 
@@ -155,10 +160,10 @@ class Arbiter(wiring.Component):
         unit = config.banks_per_rank if config.row_buffers == 1 else 1
         tile_close = Signal()
         tile_bank = Signal.like(command.bank)
-        allowed = ready.PREA if config.row_buffers == 1 else ready.PRE
+        may_close = ready.PREA if config.row_buffers == 1 else ready.PRE
         for i in reversed(range(config.banks // unit)):
             wanted = self.tile_close[i * unit : (i + 1) * unit].any()
-            with m.If(wanted & allowed[i]):
+            with m.If(wanted & may_close[i]):
                 m.d.comb += [tile_close.eq(1), tile_bank.eq(i * unit)]
         before_tile = reads.before_tile | writes.before_tile
 
@@ -171,6 +176,20 @@ class Arbiter(wiring.Component):
         activate, close = direction("activation"), direction("precharge")
         burst, other = direction("burst"), direction("activation", other=True)
         m.d.comb += [self.slot.eq(burst.slot), self.place.eq(burst.place)]
+
+        # The A form, if the row has served its turn and what was written to it before is safe.
+        closes = Signal()
+        other_wants = Mux(writing, reads.wanted, writes.wanted).bit_select(burst.bank, 1)
+        conflict = (reads.unwelcome | writes.unwelcome).bit_select(burst.bank, 1)
+        crowded = Mux(
+            writing,
+            writes.count >= config.write_queue // 2,
+            reads.count >= config.read_queue // 2,
+        )
+        allowed = Mux(writing, ready.WRA, ready.RDA).bit_select(burst.bank, 1)
+        m.d.comb += closes.eq(
+            burst.last & ~other_wants & (burst.end | conflict | crowded) & allowed
+        )
 
         # Row commands.
         with m.If(row_slot):
@@ -227,7 +246,13 @@ class Arbiter(wiring.Component):
             ]
         with m.Elif(burst.valid):
             m.d.comb += [
-                command.command.eq(Mux(writing, Command.WR, Command.RD)),
+                command.command.eq(
+                    Mux(
+                        writing,
+                        Mux(closes, Command.WRA, Command.WR),
+                        Mux(closes, Command.RDA, Command.RD),
+                    )
+                ),
                 command.bank.eq(burst.bank),
                 command.column.eq(burst.column),
                 self.take_write.eq(writing),

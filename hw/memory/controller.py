@@ -177,7 +177,13 @@ class Controller(wiring.Component):
         config, rows = self._config, m.submodules.rows
         guards, refresh, tiles = m.submodules.guards, m.submodules.refresh, m.submodules.tiles
         chosen = m.submodules.arbiter.command
-        one = Mux(chosen.command == Command.PRE, 1 << chosen.bank, 0)
+        closes = Signal()
+        m.d.comb += closes.eq(
+            (chosen.command == Command.PRE)
+            | (chosen.command == Command.RDA)
+            | (chosen.command == Command.WRA)
+        )
+        one = Mux(closes, 1 << chosen.bank, 0)
         rank = ((1 << config.banks_per_rank) - 1) << chosen.bank
         m.d.comb += [
             rows.activate.eq(chosen.command == Command.ACT),
@@ -209,8 +215,10 @@ class Controller(wiring.Component):
         holds_reads = pim.valid & (pim.head.operation == PimOperation.GWRITE)
         holds_reads &= ~reads.aged & ~writes.aged
         may_activate = Mux(closing, 0, ready.ACT)
+        banks = self._config.banks_per_rank
+        read_clear = Cat(clear.replicate(banks) for clear in windows.read_clear)
         m.d.comb += [
-            reads.may_column.eq(Mux(windows.read_clear & ~closing & ~holds_reads, ready.RD, 0)),
+            reads.may_column.eq(Mux(closing | holds_reads, 0, ready.RD & read_clear)),
             writes.may_column.eq(Mux(windows.write_clear & ~closing, ready.WR, 0)),
             reads.take.eq(arbiter.take_read),
             writes.take.eq(arbiter.take_write),

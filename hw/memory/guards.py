@@ -16,7 +16,8 @@ __all__ = ["ISSUED", "Guards", "maximum_extent", "ready_layout"]
 
 #: The commands that the controller issues.
 ISSUED = (
-    *(Command.ACT, Command.PRE, Command.PREA, Command.RD, Command.WR, Command.REF),
+    *(Command.ACT, Command.PRE, Command.PREA, Command.REF),
+    *(Command.RD, Command.RDA, Command.WR, Command.WRA),
     *(Command.PIM_GWRITE_DATA, Command.PIM_ACTIVATION, Command.PIM_GEMV, Command.PIM_PRECHARGE),
 )
 

@@ -72,6 +72,9 @@ class RequestQueue(wiring.Component):
         queue.
     before_tile : ``Out(1)``
         An entry that must be served before the tile is left.
+    wanted, unwelcome : ``Out(banks)``
+        Banks with an open row that an entry wants, free or not; banks of which a free entry wants
+        another row than the open one.
     """
 
     def __init__(self, config: Config, *, depth: int, others: int):
@@ -113,6 +116,8 @@ class RequestQueue(wiring.Component):
                 "aged": Out(1),
                 "waiting": Out(1),
                 "before_tile": Out(1),
+                "wanted": Out(config.banks),
+                "unwelcome": Out(config.banks),
             }
         )
 
@@ -239,16 +244,26 @@ class RequestQueue(wiring.Component):
             m.d.sync += age.eq(age + 1)
         oldest_free = valid[0] & ~oldest.wait.any() & ~oldest.held & ~oldest.resting
         m.d.comb += self.aged.eq(oldest_free & (age == config.age))
-        free, wanted = [], []
+        free, wanted, hits, misses = [], [], [], []
         for i, entry in enumerate(entries):
             is_free = Signal(name=f"free_{i}")
             barred = self.aged & (entry.bank == oldest.bank) if i else 0
             blocked = entry.wait.any() | entry.held | entry.resting | barred
             m.d.comb += is_free.eq(valid[i] & ~blocked)
             free.append(is_free)
-            wanted.append((is_free & entry.hit) << entry.bank)
+            place = Signal(config.banks, name=f"bank_{i}")
+            m.d.comb += place.eq(Mux(valid[i], 1 << entry.bank, 0))
+            wanted.append(Mux(is_free & entry.hit, place, 0))
+            hits.append(Mux(entry.hit, place, 0))
+            misses.append(Mux(is_free & ~entry.hit, place, 0))
         unwanted = Signal(config.banks)
-        m.d.comb += unwanted.eq(self.open & ~reduce(or_, wanted))
+        several = Signal(config.banks)  # banks of which more than one entry wants the open row
+        m.d.comb += [
+            unwanted.eq(self.open & ~reduce(or_, wanted)),
+            self.wanted.eq(reduce(or_, hits)),
+            several.eq(reduce(or_, (a & reduce(or_, hits[:i]) for i, a in enumerate(hits) if i))),
+            self.unwelcome.eq(self.open & reduce(or_, misses)),
+        ]
 
         def choose(candidate, qualifies):
             for i in reversed(range(depth)):
@@ -257,6 +272,12 @@ class RequestQueue(wiring.Component):
                     m.d.comb += candidate.aged.eq(self.aged if i == 0 else 0)
                     for name in ("bank", "row", "column", "slot", "place"):
                         m.d.comb += candidate[name].eq(entries[i][name])
+                    m.d.comb += [
+                        candidate.last.eq(
+                            (entries[i].left == 1) & ~several.bit_select(entries[i].bank, 1)
+                        ),
+                        candidate.end.eq(entries[i].column[1:] == config.bursts - 1),
+                    ]
 
         activate = self.may_activate & ~self.open
         activate_first = Mux(self.aged, self.may_activate_aged & ~self.open, activate)

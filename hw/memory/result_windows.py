@@ -45,9 +45,9 @@ class ResultWindows(wiring.Component):
     -------
     gemv : ``In(operation_layout(config))``, issue : ``In(1)``
         A PIM_GEMV that reads issues in this cycle.
-    read_clear, write_clear : ``Out(1)``
-        No result is on the data bus together with the burst of RD or WR named in this cycle, nor
-        within a turn-around of it.
+    read_clear : ``Out(ranks)``, write_clear : ``Out(1)``
+        No result is on the data bus together with the burst of RD (from that rank) or WR named in
+        this cycle, nor what another drives of it within a turn-around.
     until_free : ``Out``
         Cycles, from the issue of a command named in this cycle, until the results that are on their
         way leave the bus to another's.
@@ -71,7 +71,7 @@ class ResultWindows(wiring.Component):
             {
                 "gemv": In(layout),
                 "issue": In(1),
-                "read_clear": Out(1),
+                "read_clear": Out(config.ranks),
                 "write_clear": Out(1),
                 "until_free": Out(layout["end"].shape),
                 "now": Out(1),
@@ -85,10 +85,6 @@ class ResultWindows(wiring.Component):
         beats = -(-4 * config.banks_per_rank // config.column_bytes)
         length = result_cycles(config)
         turn = timing.nTURN if config.ranks > 1 else 0
-        pattern = sum(
-            ((1 << beats) - 1) << rank * (beats + timing.nTURN) for rank in range(config.ranks)
-        )
-
         with m.If(self.issue):
             m.d.sync += self.until_free.eq(self.gemv.end - 1)
         with m.Elif(self.until_free != 0):
@@ -118,17 +114,27 @@ class ResultWindows(wiring.Component):
         pending = Signal(range(2 * config.slots + 1))
         spacing = Signal(range(length + turn))
         reserve = Signal()
-        reserved = Signal(self._reach + length + 1)  # bit i: the cycle i cycles from now
         m.d.comb += reserve.eq((last | (pending != 0)) & (spacing == 0))
         m.d.sync += [
             pending.eq(pending + last - reserve),
             spacing.eq(Mux(reserve, length + turn - 1, Mux(spacing == 0, 0, spacing - 1))),
-            reserved.eq((reserved >> 1) | Mux(reserve, pattern << place, 0)),
         ]
+        # What each rank drives; bit i: the cycle i cycles from now.
+        reserved = []
+        for rank in range(config.ranks):
+            drives = Signal(self._reach + length + 1, name=f"reserved_{rank}")
+            piece = ((1 << beats) - 1) << (place + rank * (beats + timing.nTURN))
+            m.d.sync += drives.eq((drives >> 1) | Mux(reserve, piece, 0))
+            reserved.append(drives)
 
-        def clear(latency: int):
-            first = 1 + latency - timing.nTURN
-            return ~reserved[max(0, first) : 1 + latency + timing.nBL + timing.nTURN].any()
+        def clear(latency: int, driver: int | None):
+            first, end = 1 + latency, 1 + latency + timing.nBL
+            return ~Cat(
+                drives[first:end]
+                if rank == driver
+                else drives[max(0, first - timing.nTURN) : end + timing.nTURN]
+                for rank, drives in enumerate(reserved)
+            ).any()
 
         # Where a reservation is made nearer than reads reach, they wait for it.
         short = self._reach - place
@@ -138,9 +144,9 @@ class ResultWindows(wiring.Component):
             coming &= spacing < short
 
         m.d.comb += [
-            self.read_clear.eq(clear(timing.nCL) & ~coming),
-            self.write_clear.eq(clear(timing.nCWL)),
-            self.now.eq(reserved[0]),
-            self.idle.eq((self.until_free == 0) & ~reserved.any() & (slots_left == 0)),
+            *(self.read_clear[r].eq(clear(timing.nCL, r) & ~coming) for r in range(config.ranks)),
+            self.write_clear.eq(clear(timing.nCWL, None)),
+            self.now.eq(Cat(drives[0] for drives in reserved).any()),
+            self.idle.eq((self.until_free == 0) & ~Cat(reserved).any() & (slots_left == 0)),
         ]
         return m

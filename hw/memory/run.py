@@ -43,7 +43,11 @@ def run_layout(config: Config, slots: int, others: int) -> data.StructLayout:
 
 
 def candidate_layout(config: Config) -> data.StructLayout:
-    """Shape of a queue's candidate for a command: what the command needs, and whose it is."""
+    """Shape of a queue's candidate for a command: what the command needs, and whose it is.
+
+    ``last`` says that the run ends with the burst and that no other run of its queue wants the row;
+    ``end`` that the burst is the last of the row.
+    """
     bus = bus_layout(config)
     return data.StructLayout(
         {
@@ -54,5 +58,7 @@ def candidate_layout(config: Config) -> data.StructLayout:
             "column": bus["column"].shape,
             "slot": range(max(config.read_queue, config.write_queue)),
             "place": _place(config),
+            "last": 1,
+            "end": 1,
         }
     )

@@ -35,18 +35,19 @@ class Die:
         bank = bus["bank"]
         if command is Command.ACT:
             self.open[bank] = bus["row"]
-        elif command is Command.RD:
+        elif command in (Command.RD, Command.RDA):
             burst = self.cells.get((bank, self.open[bank], bus["column"]), 0)
             for i in range(2):
                 value = burst >> i * self.width & ((1 << self.width) - 1)
                 self._drive(cycle + timing.nCL + i, value)
-        elif command in (Command.WR, Command.PIM_GWRITE_DATA):
-            place = (bank, self.open[bank], bus["column"]) if command is Command.WR else None
+        elif command in (Command.WR, Command.WRA):
             for i in range(2):
-                self.into[cycle + timing.nCWL + i] = (
-                    (self.cells, place) if place else (self.vectors, (bus["half"], bus["offset"])),
-                    i,
-                )
+                place = (bank, self.open[bank], bus["column"])
+                self.into[cycle + timing.nCWL + i] = ((self.cells, place), i)
+        elif command is Command.PIM_GWRITE_DATA:
+            for i in range(2):
+                place = (bus["half"], bus["offset"])
+                self.into[cycle + timing.nCWL + i] = ((self.vectors, place), i)
         elif command is Command.PIM_GEMV and bus["read"]:
             # A result is its slot's number and the column of the result.
             beats = -(-4 * self.config.banks_per_rank // self.config.column_bytes)

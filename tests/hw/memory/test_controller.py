@@ -41,9 +41,14 @@ def tile(config, row, gemvs=1, slots=1, k=1, read=1, half=0):
     ]
 
 
-def cycles_of(outcome, command):
+READS = (Command.RD, Command.RDA)
+WRITES = (Command.WR, Command.WRA)
+
+
+def cycles_of(outcome, *commands):
     trace = outcome.trace
-    return trace["cycle"][trace["command"] == command.value].astype(int).tolist()
+    chosen = np.isin(trace["command"], [command.value for command in commands])
+    return trace["cycle"][chosen].astype(int).tolist()
 
 
 def sequential_reads(config, rows):
@@ -97,7 +102,7 @@ def test_random_traffic_sees_a_flat_memory_and_breaks_no_rule(drive, config, see
 def test_sequential_reads_keep_the_data_bus_busy(drive):
     requests = sequential_reads(TINY, 6)
     outcome = drive(TINY, requests)
-    issues = cycles_of(outcome, Command.RD)
+    issues = cycles_of(outcome, *READS)
     assert len(issues) * TINY.timing.nBL / (issues[-1] - issues[0]) > 0.9
 
 
@@ -132,6 +137,29 @@ def test_columns_of_consecutive_gemvs_follow_without_a_bubble(drive):
     assert set(np.diff(cycles_of(outcome, Command.PIM_GEMV))) == {2 * 8 * TINY.timing.nCCDL}
 
 
+def test_run_that_another_row_of_its_bank_waits_for_ends_in_the_a_form(drive):
+    requests = [write(1, 2, 0, 7, 0), write(1, 2, 2, 8, 1), write(1, 3, 0, 9, 2)]
+    requests += [60, read(2, 5, 0, 3), read(2, 5, 2, 4), read(2, 6, 0, 5)]
+    outcome = drive(TINY, requests)
+    for plain, closing in (WRITES, READS):
+        (ending,) = cycles_of(outcome, closing)
+        assert cycles_of(outcome, plain)[0] < ending < cycles_of(outcome, plain)[1]
+    assert cycles_of(outcome, Command.PRE, Command.PREA) == []
+
+
+def test_row_stays_open_while_a_run_of_either_kind_wants_it(drive):
+    requests = [read(1, 2, 0, 0), write(1, 2, 8, 3, 1), read(1, 3, 0, 2)]
+    outcome = drive(TINY, requests)
+    assert cycles_of(outcome, Command.RD)[0] == cycles_of(outcome, *READS)[0]
+
+
+def test_last_burst_of_a_row_closes_it(drive):
+    config = TINY
+    outcome = drive(config, [read(0, 4, 2 * i, i) for i in range(config.bursts)])
+    (closing,) = cycles_of(outcome, Command.RDA)
+    assert closing == max(cycles_of(outcome, *READS))
+
+
 def test_read_after_accepted_write_returns_the_new_data(drive):
     requests = []
     for i in range(8):
@@ -144,10 +172,10 @@ def test_tile_forces_the_drain_of_an_earlier_write_to_its_row(drive):
     reads = [read(0, 0, 2 * (i % 8), i) for i in range(200)]
     outcome = drive(TINY, [write(2, 7, 0, 1, 1000), *reads], [20, *tile(TINY, 7)])
     (written,), (started,) = (
-        cycles_of(outcome, Command.WR),
+        cycles_of(outcome, *WRITES),
         cycles_of(outcome, Command.PIM_ACTIVATION),
     )
-    assert written < started < cycles_of(outcome, Command.RD)[-1]
+    assert written < started < cycles_of(outcome, *READS)[-1]
 
 
 def test_request_to_the_row_of_a_tile_waits_for_its_end(drive):
@@ -199,8 +227,8 @@ def test_a_run_is_served_without_gaps_and_in_order(drive):
     outcome = drive(TINY, requests)
     assert outcome.written == list(range(8))
     assert list(outcome.answers.items()) == [(8 + i, 40 + i) for i in range(8)]
-    for command in (Command.WR, Command.RD):
-        assert set(np.diff(cycles_of(outcome, command))) == {2}
+    for commands in (WRITES, READS):
+        assert set(np.diff(cycles_of(outcome, *commands))) == {2}
 
 
 def test_nothing_starves(drive):
