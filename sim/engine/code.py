@@ -1,15 +1,17 @@
 """From a netlist to C++, by Yosys's CXXRTL, in a form that is fast to compile and to run.
 
 Modules all of whose outputs are registers are kept, everything else is flattened
-(:mod:`sim.engine.registered`), and the evaluation of what is flattened is cut in pieces
-(:mod:`sim.engine.pieces`).
+(:mod:`sim.engine.registered`). Of what is flattened, signals that only copy others are removed
+(:mod:`sim.engine.nets`), and in each cycle only what can have changed is evaluated
+(:mod:`sim.engine.activity`).
 """
 
 import re
 import subprocess
 import sys
 
-from sim.engine.pieces import cut_evaluation
+from sim.engine.activity import gate
+from sim.engine.nets import resolve_aliases
 from sim.engine.registered import cut_outputs, keep, load_outputs, registered_modules
 
 __all__ = ["cpp"]
@@ -18,9 +20,6 @@ __all__ = ["cpp"]
 #: (chosen: a megabyte).
 _MEMORY = re.compile(r"\bmemory<(\d+)> (\w+) \{ (\d+)u \};")
 _LARGE = 1 << 23
-
-#: The clock of a module in a flattened netlist, where it is connected; there is one for all.
-_CLOCK = re.compile(r"connect (\\clk|\\CLK) \\\S+\.clk(?=\s)")
 
 
 def _yosys(rtlil: str, commands: str) -> str:
@@ -50,12 +49,11 @@ def cpp(rtlil: str) -> str:
     """
     modules = registered_modules(_yosys(rtlil, "write_cxxrtl -g2 -noflatten"))
     flatten = "hierarchy -auto-top\nproc\nflatten\nopt_expr\nopt_merge\nwrite_rtlil"
-    flat = _CLOCK.sub(r"connect \1 \\clk", _yosys(keep(rtlil, modules), flatten))
-    netlist, loads = cut_outputs(flat)
-    code = load_outputs(_yosys(netlist, "write_cxxrtl -g2 -noflatten"), loads)
+    netlist, loads = cut_outputs(_yosys(keep(rtlil, modules), flatten))
+    code = load_outputs(_yosys(resolve_aliases(netlist), "write_cxxrtl -g2 -noflatten"), loads)
     code = _MEMORY.sub(_sparse, code)
     if "bool converged = false" in code:
         return code
-    code = cut_evaluation(code, "p_top")
+    code = gate(code, "p_top")
     code = code.replace("return !prev_p_clk.slice<0>().val() && p_clk", "return true && p_clk")
     return "#define SINGLE_PHASE\n" + code

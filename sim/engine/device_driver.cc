@@ -131,7 +131,7 @@ extern "C" {
 
 // Run until the program is over, has failed, or the time is; the state says which.
 void device_run(Design *design, Run *run, std::vector<uint8_t> *trace, double seconds) {
-    Slice slice(seconds);
+    Slice slice(*design, seconds);
     while (run->state == 0 && !slice.over()) {
         bool over = false, done = false, error = false;
         feed(*run);

@@ -37,7 +37,20 @@ struct Design {
     // Make outputs a function of the present inputs and state.
     void settle() {
         set_clock(0);
+#ifdef SINGLE_PHASE
+        top.wake();
+        top.eval();
+#else
         top.step();
+#endif
+        wake();
+    }
+
+    // To be called after memories may have been changed from outside.
+    void wake() {
+#ifdef SINGLE_PHASE
+        top.wake();
+#endif
     }
 
     // Run one clock cycle; `observe` is called when the cycle's outputs are there.
@@ -62,16 +75,19 @@ struct Design {
     }
 };
 
-// Time slices of a long call, so that its caller can look for an interrupt in between.
+// Time slices of a long call, so that its caller can look for an interrupt in between; and for
+// changes of memories, so that each begins with the whole design awake.
 class Slice {
     std::chrono::steady_clock::time_point end;
     unsigned count = 0;
 
   public:
-    explicit Slice(double seconds)
+    Slice(Design &design, double seconds)
         : end(std::chrono::steady_clock::now() +
               std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-                  std::chrono::duration<double>(seconds))) {}
+                  std::chrono::duration<double>(seconds))) {
+        design.wake();
+    }
 
     bool over() { return (++count & 63) == 0 && std::chrono::steady_clock::now() >= end; }
 };
@@ -116,7 +132,7 @@ void design_settle(Design *design) {
 
 // Run with inputs as they are; return how many cycles there was time for.
 uint64_t design_step(Design *design, uint64_t cycles, double seconds) {
-    Slice slice(seconds);
+    Slice slice(*design, seconds);
     uint64_t done = 0;
     while (done < cycles && !(done && slice.over())) {
         design->cycle([] {});
@@ -128,7 +144,7 @@ uint64_t design_step(Design *design, uint64_t cycles, double seconds) {
 // Run with a row of inputs a cycle, record a row of outputs; return how many there was time for.
 uint64_t design_replay(Design *design, uint64_t cycles, double seconds, const Ports *in,
                        const Ports *out, const uint32_t *inputs, uint32_t *outputs) {
-    Slice slice(seconds);
+    Slice slice(*design, seconds);
     uint64_t done = 0;
     while (done < cycles && !(done && slice.over())) {
         for (uint32_t i = 0; i < in->count; inputs += in->lengths[i++])

@@ -101,7 +101,7 @@ extern "C" {
 
 // Run until the session is over or the time is; its state says which.
 void session_run(Design *design, Session *session, double seconds) {
-    Slice slice(seconds);
+    Slice slice(*design, seconds);
     while (session->state == 0 && !slice.over()) {
         offer(*session);
         design->cycle([&] { look(*session); });
