@@ -6,6 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
+from hw.export.repeated import repeated
 from hw.memory.commands import pim_layout, request_layout
 
 __all__ = ["Link", "head_layout", "read_layout", "result_layout", "write_layout"]
@@ -128,6 +129,7 @@ class _Forward(wiring.Component):
         return m
 
 
+@repeated
 class Link(wiring.Component):
     """What lies between the tile and one channel controller.
 

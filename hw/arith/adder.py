@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arith.binary32 import NAN_BITS, Binary32
+from hw.export.repeated import repeated
 
 __all__ = ["Adder"]
 
@@ -23,6 +24,7 @@ class _Rest(data.Struct):
     nan: unsigned(1)
 
 
+@repeated
 class Adder(wiring.Component):
     """Sum of two binary32 numbers, rounded to nearest, ties to even.
 

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arith.bf16 import BF16
 from hw.arith.binary32 import Binary32
+from hw.export.repeated import repeated
 
 __all__ = ["ToBF16", "narrow", "widen"]
 
@@ -30,6 +31,7 @@ def narrow(number):
     return BF16(Mux(nan, 0x7FC0, Cat(rounded, number.sign)))
 
 
+@repeated
 class ToBF16(wiring.Component):
     """A binary32 number rounded to bfloat16, to nearest, ties to even.
 

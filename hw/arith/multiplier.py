@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arith.bf16 import BF16
 from hw.arith.binary32 import NAN_BITS, Binary32
+from hw.export.repeated import repeated
 
 __all__ = ["Multiplier", "ProductBF16"]
 
@@ -83,6 +84,7 @@ class _Rest(data.Struct):
     nan: unsigned(1)
 
 
+@repeated
 class Multiplier(wiring.Component):
     """Product of two binary32 numbers, rounded to nearest, ties to even.
 

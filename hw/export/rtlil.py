@@ -13,8 +13,9 @@ from amaranth.hdl._ir import (  # as the back ends of amaranth do
 from amaranth.lib import wiring
 
 from hw.export.merge_modules import merge_modules
+from hw.export.repeated import Modules, ports
 
-__all__ = ["Port", "convert", "port_table", "ports"]
+__all__ = ["Port", "convert", "port_table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,26 +27,9 @@ class Port:
     output: bool
 
 
-def ports(component: wiring.Component) -> dict[str, tuple[Value, PortDirection]]:
-    """Return the members that become ports, by name.
-
-    Constants, such as the ready of a stream that is always ready, do not.
-    """
-    found = {}
-    for path, member, value in component.signature.flatten(component):
-        value = Value.cast(value)
-        if not isinstance(value, Const):
-            direction = PortDirection.Input if member.flow is wiring.In else PortDirection.Output
-            found["__".join(map(str, path))] = (value, direction)
-    return found
-
-
 def port_table(component: wiring.Component) -> list[Port]:
     """Return the ports that a component has as a module, clock and reset aside."""
-    return [
-        Port(name, len(value), direction is PortDirection.Output)
-        for name, (value, direction) in ports(component).items()
-    ]
+    return [Port(name, len(value), output) for name, (value, output) in ports(component).items()]
 
 
 class _ModuleEmitter(rtlil.ModuleEmitter):  # type: ignore[misc]  # not in amaranth-stubs
@@ -56,11 +40,15 @@ class _ModuleEmitter(rtlil.ModuleEmitter):  # type: ignore[misc]  # not in amara
             super().emit_memory(cell_idx, cell)
 
 
-def convert(component: wiring.Component, name: str = "top", *, reset: bool = True) -> str:
+def convert(
+    component: wiring.Component, name: str = "top", *, reset: bool = True, in_place: bool = False
+) -> str:
     """Return a component as RTLIL, the same text for the same design.
 
-    Equal modules are there once, places in the source files are left out, and so are initial
-    contents of memories that are all zeros: C++ starts them so, and an SRAM does not know them.
+    Equal modules are there once, and repeated parts are elaborated once
+    (:func:`hw.export.repeated.repeated`). Places in the source files are left out, and so are
+    initial contents of memories that are all zeros: C++ starts them so, and an SRAM does not know
+    them.
 
     Parameters
     ----------
@@ -70,9 +58,32 @@ def convert(component: wiring.Component, name: str = "top", *, reset: bool = Tru
         Name of its module.
     reset
         Whether there is a port ``rst``; registers have initial values all the same.
+    in_place
+        Whether each repeated part is elaborated where it stands, so that what surrounds it may use
+        signals inside of it.
+
+    Raises
+    ------
+    ValueError
+        If something uses a signal inside of a repeated part.
     """
-    fragment = Fragment.get(component, None)
-    table: dict[str, tuple[Value, PortDirection]] = ports(component)
+
+    def emit(part: wiring.Component, fragment: Fragment, module: str) -> tuple[str, SignalDict]:
+        return _emit(part, fragment, module, reset=reset, top=part is component)
+
+    if in_place:
+        return merge_modules(emit(component, Fragment.get(component, None), name)[0])
+    return merge_modules(Modules(emit).rtlil(component, name))
+
+
+def _emit(
+    component: wiring.Component, fragment: Fragment, name: str, *, reset: bool, top: bool
+) -> tuple[str, SignalDict]:
+    """Return a component, elaborated, as RTLIL, and its signals; instances stay as they are."""
+    table: dict[str, tuple[Value, PortDirection]] = {
+        port: (value, PortDirection.Output if output else PortDirection.Input)
+        for port, (value, output) in ports(component).items()
+    }
     if not reset:
         domain = ClockDomain("sync", reset_less=True)
         fragment.add_domains(domain)
@@ -83,7 +94,7 @@ def convert(component: wiring.Component, name: str = "top", *, reset: bool = Tru
     for index, module in enumerate(netlist.modules):
         if not empty.is_empty(index):
             emitted = builder.module(".".join(module.name))
-            if index == 0:
+            if top and index == 0:
                 emitted.attribute("top", 1)
             _ModuleEmitter(emitted, netlist, module, SignalDict(), empty_checker=empty).emit()
-    return merge_modules(str(builder))
+    return str(builder), netlist.signals

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from hw.arith.bf16 import BF16
 from hw.arith.binary32 import Binary32
 from hw.config import Config
+from hw.export.repeated import repeated
 from hw.memory.cell_array import CellArray, cell_fill, cell_write
 from hw.memory.commands import bus_layout
 from hw.memory.row_buffer import RowBuffer
@@ -158,6 +159,7 @@ class BankPeripheral(wiring.Component):
         return m
 
 
+@repeated
 class Bank(wiring.Component):
     """A bank: its cells, and what :class:`BankPeripheral` says.
 

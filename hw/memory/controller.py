@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
+from hw.export.repeated import repeated
 from hw.memory.arbiter import Arbiter
 from hw.memory.commands import (
     Command,
@@ -40,6 +41,7 @@ def accept_layout(config: Config, tag_bits: int) -> data.StructLayout:
     )
 
 
+@repeated
 class Controller(wiring.Component):
     """Orders commands so that every timing constraint holds and every request is answered.
 

@@ -7,6 +7,7 @@ from amaranth.utils import ceil_log2, exact_log2
 
 from hw.arith.adder import Adder
 from hw.arith.binary32 import Binary32
+from hw.export.repeated import repeated
 from hw.npu.tile_memory import TileMemory
 
 __all__ = ["Accumulator"]
@@ -14,6 +15,7 @@ __all__ = ["Accumulator"]
 _MINUS_ZERO = 1 << 31
 
 
+@repeated
 class Accumulator(wiring.Component):
     """Adds rows of column sums to rows of accumulators, or replaces these.
 

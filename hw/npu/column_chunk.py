@@ -8,11 +8,13 @@ from amaranth.utils import exact_log2
 from hw.arith.adder import Adder
 from hw.arith.bf16 import BF16
 from hw.arith.binary32 import Binary32
+from hw.export.repeated import repeated
 from hw.npu.processing_element import ProcessingElement
 
 __all__ = ["ColumnChunk"]
 
 
+@repeated
 class ColumnChunk(wiring.Component):
     """Dot product of stationary weights and passing activations, summed in a balanced tree.
 

@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
+from hw.export.repeated import repeated
 from hw.interconnect import head_layout, read_layout, write_layout
 from hw.memory.commands import request_layout
 from hw.npu.dma_engine import DmaEngine, Engine, descriptor_layout, tag_layout
@@ -12,6 +13,7 @@ from hw.npu.dma_engine import DmaEngine, Engine, descriptor_layout, tag_layout
 __all__ = ["DmaLane"]
 
 
+@repeated
 class DmaLane(wiring.Component):
     """The lane of one channel: three engines before one request port.
 

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from hw.config import Config
+from hw.export.repeated import repeated
 from hw.interconnect import head_layout
 from hw.isa import Opcode, Queue
 from hw.memory.commands import pim_layout
@@ -17,6 +18,7 @@ from hw.npu.vector_sender import VectorSender
 __all__ = ["PimUnit"]
 
 
+@repeated
 class PimUnit(wiring.Component):
     """Turns VECTOR and GEMV into the PIM operations of a channel, and takes their results.
 

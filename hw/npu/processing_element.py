@@ -7,10 +7,12 @@ from amaranth.lib.wiring import In, Out
 from hw.arith.bf16 import BF16
 from hw.arith.binary32 import Binary32
 from hw.arith.multiplier import ProductBF16
+from hw.export.repeated import repeated
 
 __all__ = ["ProcessingElement"]
 
 
+@repeated
 class ProcessingElement(wiring.Component):
     """One multiplier of a weight-stationary systolic array, its weight and the next one.
 

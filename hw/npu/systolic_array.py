@@ -10,6 +10,7 @@ from hw.arith.adder import Adder
 from hw.arith.bf16 import BF16
 from hw.arith.binary32 import Binary32, add, canonical, flush
 from hw.arith.dot import dot
+from hw.export.repeated import repeated
 from hw.npu.column_chunk import ColumnChunk
 
 __all__ = ["SystolicArray", "gemm_golden"]
@@ -106,6 +107,7 @@ def _sum_in_order(terms: Floats) -> Floats:
     return total
 
 
+@repeated
 class SystolicArray(wiring.Component):
     """Weight-stationary array: every row of activations gives one sum a column.
 

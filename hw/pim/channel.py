@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
+from hw.export.repeated import repeated
 from hw.memory.bank import Bank
 from hw.memory.commands import bus_layout
 from hw.pim.burst_decoder import BurstDecoder
@@ -17,6 +18,7 @@ from hw.pim.row_decoder import RowDecoder
 __all__ = ["PimChannel"]
 
 
+@repeated
 class PimChannel(wiring.Component):
     """Banks, global vector buffer and the decoder of the C/A bus.
 

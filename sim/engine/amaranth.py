@@ -6,7 +6,8 @@ from amaranth.lib import wiring
 from amaranth.sim import Simulator
 from amaranth.sim._async import SimulatorContext
 
-from hw.export.rtlil import port_table, ports
+from hw.export.repeated import ports
+from hw.export.rtlil import port_table
 from sim.engine.trace import pack, unpack
 
 __all__ = ["Recorder", "replay", "simulator"]
@@ -34,7 +35,7 @@ class Recorder:
 
     def __init__(self, component: wiring.Component) -> None:
         table = port_table(component)
-        values = [Value.cast(value) for value, _direction in ports(component).values()]
+        values = [Value.cast(value) for value, _output in ports(component).values()]
         self._ports = {out: [p for p in table if p.output is out] for out in (False, True)}
         self._values = [
             value
@@ -66,7 +67,7 @@ def replay(component: wiring.Component, inputs: np.ndarray) -> np.ndarray:
     recorder = Recorder(component)
     signals = [
         Value.cast(value)
-        for (value, _direction), port in zip(
+        for (value, _output), port in zip(
             ports(component).values(), port_table(component), strict=True
         )
         if not port.output

@@ -10,6 +10,7 @@ from hw.arith.binary32 import Binary32
 from hw.arith.convert import narrow, widen
 from hw.arith.elementary import Elementary, Function
 from hw.arith.multiplier import Multiplier
+from hw.export.repeated import repeated
 from hw.npu.vector.fold import SerialFold
 from hw.npu.vector.ports import NumberFormat
 
@@ -89,6 +90,7 @@ class Scalars(data.Struct):
     multiplier_2_b: Binary32
 
 
+@repeated
 class Lane(wiring.Component):
     """Arithmetic of one lane: units whose inputs are chosen anew in every cycle.
 

@@ -8,6 +8,7 @@ from amaranth.utils import exact_log2
 from hw.arith.adder import Adder
 from hw.arith.binary32 import Binary32
 from hw.config import Config
+from hw.export.repeated import gated
 from hw.isa import Queue
 from hw.npu.instruction import operand_layout
 from hw.npu.vector.address import AddressGenerator, Advance
@@ -181,9 +182,9 @@ class VectorUnit(wiring.Component):
         schedule = self._schedule
         control, tree = Control(schedule), LaneTree(schedule.lanes, schedule.partial_sums)
         # Their phases need not run while there is nothing to sum.
-        m.submodules.control = EnableInserter(self.busy)(control)
+        m.submodules.control = gated(self.busy, control)
         m.submodules.scalars = scalars = RowScalars(schedule)
-        m.submodules.tree = EnableInserter(self.busy)(tree)
+        m.submodules.tree = gated(self.busy, tree)
         m.submodules.largest = largest = Largest(schedule.lanes, _INDEX_BITS)
         lanes = []
         for number in range(schedule.lanes):
