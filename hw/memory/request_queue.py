@@ -20,9 +20,9 @@ class RequestQueue(wiring.Component):
 
     An entry is a run: up to 16 bursts of a row, one behind the other. A request that continues a
     run joins it, unless one of them waits for requests of the other kind, or a tile was accepted
-    between them whose row conflicts with theirs. Entries move up when one leaves, so the first is
-    the oldest, and each choice takes the first entry that qualifies. An entry knows whether its row
-    is open (``hit``); it is *free* unless
+    between them whose row conflicts with theirs, or another entry has a burst at its address.
+    Entries move up when one leaves, so the first is the oldest, and each choice takes the first
+    entry that qualifies. An entry knows whether its row is open (``hit``); it is *free* unless
 
     - it waits for requests of the other kind that were accepted before it, to the same address;
     - it was accepted after a tile whose row conflicts with its own, and that tile has not ended
@@ -51,7 +51,8 @@ class RequestQueue(wiring.Component):
     release : ``In(depth)``
         Slots that become free.
     same : ``Out(depth)``
-        Slots of entries with a burst at the address of ``bank``, ``row`` and ``column``.
+        Slots of entries with a burst, served or not, at the address of ``bank``, ``row`` and
+        ``column``.
     served : ``In(others)``
         Slots of the other queue whose last RD or WR issues in this cycle.
     activated : ``In(1)``, active_bank, active_row : ``In``, close : ``In(banks)``
@@ -212,7 +213,10 @@ class RequestQueue(wiring.Component):
             in_row = valid[i] & (entry.bank == self.bank) & (entry.row == self.row)
             distance = Signal(range(-config.columns, config.columns), name=f"distance_{i}")
             m.d.comb += distance.eq(self.column - entry.column)
-            with m.If(in_row & (distance >= 0) & (distance < entry.left << 1)):
+            # Also bursts that were served: who waits for a run does so to its end, and a later
+            # request to the same address must not wait for less.
+            from_start = distance + (entry.place << 1)
+            with m.If(in_row & (from_start >= 0) & (distance < entry.left << 1)):
                 m.d.comb += self.same.bit_select(entry.slot, 1).eq(1)
             continues = (
                 in_row
@@ -221,6 +225,7 @@ class RequestQueue(wiring.Component):
                 & ~(entry.wait.any() | self.wait.any())
                 & (entry.held == incoming.held)
                 & (entry.resting == incoming.resting)
+                & ~self.same.any()  # would overtake an entry behind the run
             )
             with m.If(continues):
                 m.d.comb += [
