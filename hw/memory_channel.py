@@ -25,11 +25,17 @@ class MemoryChannel(wiring.Component):
         Sizes and timing.
     tag_bits
         Bits of a request's tag.
+
+    Attributes
+    ----------
+    banks
+        The banks, for a testbench to reach their cells.
     """
 
     def __init__(self, config: Config, tag_bits: int):
         self._controller = Controller(config, tag_bits)
         self._die = PimChannel(config)
+        self.banks = self._die.banks
         members = self._controller.signature.members
         super().__init__({name: members[name] for name in members if name not in _PINS})
 

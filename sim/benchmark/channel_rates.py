@@ -1,0 +1,148 @@
+"""Rates of one memory channel under a stream of requests and PIM operations, from its log."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw.config import Config
+from hw.memory.commands import Command
+from hw.pim.results import result_cycles
+from sim.command_trace import ACCEPT
+from sim.memory_channel import ChannelLog, CompiledChannel
+from sim.monitor import Monitor
+
+__all__ = ["Bench", "Rates"]
+
+#: Cycles at the beginning of a run that no rate counts: queues fill (chosen).
+_WARM_UP = 1000
+
+#: Refresh intervals of a run, so that one refresh more or less does not show (chosen).
+INTERVALS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What a channel did, without its first cycles.
+
+    Attributes
+    ----------
+    config
+        Of the channel.
+    reads, writes
+        Share of the cycles in which the data bus carries their data.
+    commands
+        Share of the cycles in which the C/A bus carries a command.
+    tile
+        Cycles from the end of a tile to the end of the next, on average.
+    results
+        Results a tile.
+    refresh
+        Share of the cycles that the ranks spend in refresh (tRFC after each REF).
+    lateness
+        Cycles by which the latest REF was later than due; negative if each was pulled in.
+    speed
+        Simulated cycles a second of processor time.
+    """
+
+    config: Config
+    reads: float
+    writes: float
+    commands: float
+    tile: float
+    results: float
+    refresh: float
+    lateness: int
+    speed: float
+
+    @property
+    def left_for_reads(self) -> float:
+        """Share of the data bus that refresh and results leave, turn-arounds with them."""
+        timing = self.config.timing
+        left = 1 - timing.nRFC / timing.nREFI
+        if self.results:
+            left -= self.results * (result_cycles(self.config) + timing.nTURN) / self.tile
+        return left
+
+
+class Bench:
+    """Compiled channels by configuration, each built when it is first wanted.
+
+    Parameters
+    ----------
+    announce
+        Called with a line of text before a compilation.
+    """
+
+    def __init__(self, announce: Callable[[str], None] | None = None) -> None:
+        self._announce = announce
+        self._channel: CompiledChannel | None = None
+
+    def channel(self, config: Config) -> CompiledChannel:
+        """Return the channel of a configuration, just reset."""
+        if self._channel is None or self._channel.config != config:
+            self._channel = CompiledChannel(config, self._announce)
+        self._channel.reset()
+        return self._channel
+
+    def measure(
+        self,
+        config: Config,
+        requests: NDArray[np.void] | None = None,
+        pim: NDArray[np.void] | None = None,
+        intervals: int = INTERVALS,
+    ) -> Rates:
+        """Run a channel for some refresh intervals, and have the monitor check it.
+
+        Raises
+        ------
+        RuntimeError
+            If a rule is broken, or requests and PIM operations end before the run.
+        """
+        channel = self.channel(config)
+        start = time.process_time()
+        log = channel.run(requests, pim, cycles=intervals * config.timing.nREFI)
+        seconds = time.process_time() - start
+        for name, times in (("requests", log.entered), ("PIM operations", log.pim_entered)):
+            if len(times) and times[-1] >= 0:
+                raise RuntimeError(f"{name} must last for {log.cycles} cycles, not {times[-1]}")
+        violations = Monitor(config).check(log.trace, end=log.cycles)
+        if violations:
+            raise RuntimeError(f"{len(violations)} violations; the first: {violations[0]}")
+        return _rates(config, log, log.cycles / seconds)
+
+
+def _rates(config: Config, log: ChannelLog, speed: float) -> Rates:
+    """Return the rates of a log."""
+    timing = config.timing
+    trace = log.trace[log.trace["command"] < ACCEPT]
+    counted = trace[trace["cycle"] >= _WARM_UP]
+    cycles = log.cycles - _WARM_UP
+
+    def times(*commands: Command) -> NDArray[np.int64]:
+        chosen = np.isin(counted["command"], [command.value for command in commands])
+        return counted["cycle"][chosen].astype(np.int64)
+
+    ends = times(Command.PIM_PRECHARGE)
+    results = (log.result_times >= _WARM_UP).sum() / config.result_bursts
+    lateness, refreshes = [], 0
+    for rank in range(config.ranks):
+        mine = (trace["command"] == Command.REF.value) & (
+            trace["bank"] // config.banks_per_rank == rank
+        )
+        due = timing.nREFI * (1 + np.arange(mine.sum()))
+        lateness.append(int((trace["cycle"][mine].astype(np.int64) - due).max()))
+        refreshes += int(mine.sum())
+    return Rates(
+        config=config,
+        reads=len(times(Command.RD, Command.RDA)) * timing.nBL / cycles,
+        writes=len(times(Command.WR, Command.WRA)) * timing.nBL / cycles,
+        commands=len(counted) / cycles,
+        tile=float(np.diff(ends).mean()) if len(ends) > 1 else float("nan"),
+        results=results / len(ends) if len(ends) else 0.0,
+        refresh=refreshes / config.ranks * timing.nRFC / log.cycles,
+        lateness=max(lateness),
+        speed=speed,
+    )

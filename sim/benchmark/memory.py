@@ -1,0 +1,303 @@
+"""Rates of the whole memory channel of ``paper``, each beside the bound that it is held against."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from hw.config import Config
+from hw.memory.commands import PimOperation, pim_layout, request_layout
+from hw.memory.tile_length import refresh_stretch, tile_cycles, tile_cycles_on_grid
+from hw.memory_channel import MemoryChannel
+from hw.presets import PAPER
+from sim.benchmark.channel_rates import INTERVALS, Bench, Rates
+from sim.channel_workload import TileShape, random_requests, sequential_requests, tiles
+from sim.engine.amaranth import replay
+from sim.engine.bit_fields import pack_fields
+from sim.engine.cxxrtl import CompiledDesign
+from sim.engine.trace import trace_columns
+from sim.memory_channel import TAG_BITS
+
+__all__ = ["Figure", "activation_bound", "figures", "markdown", "print_figures"]
+
+#: Elements of a head of GPT3-7B (Brown et al. 2020, table 2.1: 32 heads of 128).
+D_HEAD = 128
+
+#: Cycles for which Amaranth's simulator runs the channel (chosen: a refresh interval is too long).
+AMARANTH_CYCLES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A line of the table: what was measured, against what, and whether that is enough."""
+
+    name: str
+    measured: str
+    bound: str = ""
+    required: str = ""
+    met: bool | None = None
+
+
+def activation_bound(config: Config) -> float:
+    """Return the share of the data bus that reads of one burst a row can fill, refresh aside.
+
+    The least of what the four-activate windows, the row slots (ACT and PRE, two cycles each) and
+    the banks (tRC) allow.
+
+    >>> activation_bound(PAPER)
+    0.5
+    """
+    timing = config.timing
+    rows = min(config.ranks * 4 / timing.nFAW, 1 / 4, config.banks / timing.nRC)
+    return min(1.0, rows * timing.nBL)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _at_least(name: str, value: float, bound: str, least: float) -> Figure:
+    return Figure(name, _percent(value), bound, f"≥ {_percent(least)}", value >= least)
+
+
+def _requests(config: Config) -> int:
+    """Return more requests than a run can serve."""
+    return INTERVALS * config.timing.nREFI // config.timing.nBL
+
+
+def _tiles(config: Config) -> int:
+    """Return more tiles than a run can hold."""
+    return INTERVALS * config.timing.nREFI // tile_cycles(config, 1)
+
+
+def _reads_alone(bench: Bench, config: Config) -> Iterator[Figure]:
+    """Ordinary requests with an idle PIM side."""
+    count, rng = _requests(config), np.random.default_rng(1)
+    served = 1 - config.timing.nRFC / config.timing.nREFI
+    rates = bench.measure(config, sequential_requests(config, count))
+    bound = f"refresh leaves {_percent(served)}"
+    yield _at_least("sequential reads, share of the bus", rates.reads, bound, 0.91)
+    allowed = activation_bound(config)
+    rates = bench.measure(config, random_requests(config, count, rng))
+    yield _at_least(
+        "random reads, of what tFAW and row slots allow",
+        rates.reads / allowed,
+        f"{_percent(rates.reads)} of the bus; {_percent(allowed)} allowed, "
+        f"{_percent(allowed * served)} beside refresh",
+        0.9,
+    )
+    for name, make in (
+        ("random", random_requests(config, count, rng, 1 / 3)),
+        ("sequential", sequential_requests(config, count, 1 / 3)),
+    ):
+        rates = bench.measure(config, make)
+        yield Figure(
+            f"2 reads : 1 write, {name}, share of the bus",
+            _percent(rates.reads + rates.writes),
+            f"reads {_percent(rates.reads)}, writes {_percent(rates.writes)}",
+        )
+
+
+def _tiles_alone(bench: Bench, config: Config) -> Iterator[Figure]:
+    """Tiles of GPT3-7B's heads one behind the other, no ordinary request."""
+    stretch = refresh_stretch(config)
+    for name, shape in _shapes(config).items():
+        rates = bench.measure(config, pim=tiles(config, _tiles(config), shape))
+        exact = tile_cycles(config, shape.columns)
+        grid = tile_cycles_on_grid(config, shape.columns)
+        excess = rates.tile / (grid * stretch) - 1
+        yield Figure(
+            f"{name} tiles alone, cycles a tile",
+            f"{rates.tile:.1f}",
+            f"{exact} ({exact * stretch:.1f} with refresh); "
+            f"on the slot grid {grid} ({grid * stretch:.1f})",
+            "≤ 1 % above",
+            excess <= 0.01,
+        )
+
+
+def _shapes(config: Config) -> dict[str, TileShape]:
+    return {"logit": TileShape.logit(config, D_HEAD), "attend": TileShape.attend(config, D_HEAD)}
+
+
+def _beside(bench: Bench, config: Config, shape: TileShape) -> tuple[Rates, Rates]:
+    """Return the rates of tiles alone and beside sequential reads."""
+    pim = tiles(config, _tiles(config), shape)
+    alone = bench.measure(config, pim=pim)
+    requests = sequential_requests(config, _requests(config))
+    return alone, bench.measure(config, requests, pim)
+
+
+def _tiles_beside_reads(bench: Bench, config: Config) -> Iterator[Figure]:
+    """Both at once, with two row buffers and with one."""
+    for name, shape in _shapes(config).items():
+        alone, both = _beside(bench, config, shape)
+        share, slower = both.reads / both.left_for_reads, both.tile / alone.tile - 1
+        left = f"{_percent(both.reads)} of the bus; {_percent(both.left_for_reads)} left"
+        name = f"{name} tiles and sequential reads"
+        yield _at_least(f"{name}, reads' share of what is left", share, left, 0.9)
+        yield Figure(f"{name}, PIM slower by", _percent(slower), "", "≤ 1 %", slower <= 0.01)
+    blocked = replace(config, row_buffers=1)
+    for name, shape in _shapes(config).items():
+        alone, both = _beside(bench, blocked, shape)
+        yield Figure(
+            f"the same, {name}, one row buffer: reads' share of the bus",
+            _percent(both.reads),
+            f"PIM slower by {_percent(both.tile / alone.tile - 1)}",
+        )
+
+
+def _command_bus(bench: Bench, config: Config) -> Iterator[Figure]:
+    """How busy the command/address bus is with tiles alone."""
+    shape = TileShape.logit(config, D_HEAD)
+    rates = bench.measure(config, pim=tiles(config, _tiles(config), shape))
+    yield Figure("C/A bus, logit tiles with PIM_GEMV", _percent(rates.commands))
+
+
+def _grouped_queries(bench: Bench, config: Config) -> Iterator[Figure]:
+    """Query heads that share keys: one activation for all of them."""
+    periods, formula = {}, {}
+    for group in (1, 2, 4, 8):
+        shape = TileShape.logit(config, D_HEAD, group)
+        periods[group] = bench.measure(config, pim=tiles(config, _tiles(config), shape)).tile
+        formula[group] = tile_cycles(config, shape.columns)
+    for group in (2, 4, 8):
+        gain = group * periods[1] / periods[group]
+        estimate = group * formula[1] / formula[group]
+        yield Figure(
+            f"grouped-query attention, g = {group}: gain a query head",
+            f"{gain:.2f}",
+            f"{estimate:.2f}: {formula[1]} against {formula[group]} cycles",
+        )
+
+
+def _short_tiles(bench: Bench, config: Config) -> Iterator[Figure]:
+    """Tiles of few columns beside reads, and where the trade-off begins."""
+    timing = config.timing
+    room = (config.bank_groups + 1) * timing.nFAW + 4 * timing.nRRDL
+    for columns in (8, 16, 24, 32, 48, 64):
+        gemvs = -(-columns // config.columns)
+        k = columns // gemvs // 4
+        shape = TileShape(
+            gemvs=gemvs, slots=4, k=k, column_step=k, offset_step=k, read=columns >= 16
+        )
+        alone, both = _beside(bench, config, shape)
+        length = tile_cycles_on_grid(config, columns)
+        yield Figure(
+            f"tile of {columns} columns ({length} cycles) beside reads",
+            f"reads {_percent(both.reads / both.left_for_reads)} of what is left, "
+            f"PIM slower by {_percent(both.tile / alone.tile - 1)}",
+            f"{length - room:+d} cycles of room",
+        )
+
+
+def _refresh(bench: Bench, config: Config) -> Iterator[Figure]:
+    """Refresh while reads and tiles both want all they can get."""
+    _alone, both = _beside(bench, config, TileShape.logit(config, D_HEAD))
+    timing = config.timing
+    yield Figure(
+        "refresh, share of time",
+        _percent(both.refresh),
+        f"tRFC / tREFI = {_percent(timing.nRFC / timing.nREFI)}",
+    )
+    limit = config.postpone * timing.nREFI
+    yield Figure(
+        "refresh, latest REF after its due time",
+        f"{both.lateness} cycles",
+        "negative: pulled in",
+        f"≤ {limit}",
+        both.lateness <= limit,
+    )
+    yield Figure("simulation speed", f"{both.speed:,.0f} cycles/s", "one core, reads and tiles")
+
+
+def _amaranth(bench: Bench, config: Config) -> Iterator[Figure]:
+    """Compare with Amaranth's simulator: the same channel, the same inputs and cells."""
+    design = CompiledDesign(MemoryChannel, config, TAG_BITS, driver="stream_driver.cc")
+    component = MemoryChannel(config, TAG_BITS)
+    inputs = _busy_inputs(design, config)
+    rng = np.random.default_rng(1)
+    for number, bank in enumerate(component.banks):
+        words = design.memory(f"channel.bank_{number}.cells.cells")
+        row = rng.integers(0, 2**32, words[: config.row_bytes // words[0].nbytes].shape, np.uint32)
+        words[: len(row)] = row
+        for place, word in enumerate(row):
+            bank.cells.data.init[place] = int.from_bytes(word.tobytes(), "little")
+    seconds = {}
+    for cycles in (1, AMARANTH_CYCLES):
+        start = time.process_time()
+        expected = replay(component, inputs[:cycles])
+        seconds[cycles] = time.process_time() - start
+    if not np.array_equal(design.replay(inputs[:AMARANTH_CYCLES]), expected):
+        raise RuntimeError("the engines differ on the memory channel")
+    start = time.process_time()
+    design.replay(inputs)
+    compiled = len(inputs) / (time.process_time() - start)
+    amaranth = (AMARANTH_CYCLES - 1) / (seconds[AMARANTH_CYCLES] - seconds[1])
+    yield Figure(
+        "simulation speed, ratio to Amaranth's simulator",
+        f"{compiled / amaranth:,.0f} ×",
+        f"{amaranth:.1f} cycles/s, construction ({seconds[1]:.0f} s) not counted",
+    )
+
+
+def _busy_inputs(design: CompiledDesign, config: Config) -> np.ndarray:
+    """Return inputs that keep a channel busy: reads, and tiles of row 0 with random vectors."""
+    shape = TileShape.logit(config, D_HEAD)
+    tile = tiles(config, 1, shape, header=False)
+    tile["row"] = 0
+    vector = np.zeros(config.columns // 2, tile.dtype)
+    vector["operation"] = PimOperation.GWRITE.value
+    vector["offset"] = 2 * np.arange(len(vector))
+    vector["data"] = np.random.default_rng(2).integers(0, 256, vector["data"].shape, np.uint8)
+    operations = np.concatenate([vector, tile])
+    requests = sequential_requests(config, 16 * 1024)
+    requests["row"] += 1
+    ports = {
+        "i_pim__payload": pack_fields(pim_layout(config), np.tile(operations, 400)),
+        "i_requests__payload": pack_fields(request_layout(config, TAG_BITS), requests),
+    }
+    columns, width = trace_columns(design.inputs)
+    inputs = np.zeros((min(len(words) for words in ports.values()), width), np.uint32)
+    for name, words in ports.items():
+        inputs[:, columns[name]] = words[: len(inputs)]
+    for name in ("i_pim__valid", "i_requests__valid"):
+        inputs[:, columns[name]] = 1
+    return inputs
+
+
+def figures(console: Console, config: Config = PAPER) -> list[Figure]:
+    """Measure everything."""
+    bench = Bench(console.print)
+    found: list[Figure] = []
+    for part in (
+        *(_reads_alone, _tiles_alone, _command_bus, _grouped_queries, _short_tiles, _refresh),
+        *(_tiles_beside_reads, _amaranth),
+    ):
+        console.print(f"{(part.__doc__ or '').rstrip('.')} …")
+        found += part(bench, config)
+    return found
+
+
+def print_figures(console: Console, found: list[Figure], title: str) -> None:
+    """Print a table."""
+    table = Table(title=title)
+    for heading in ("figure", "measured", "bound", "must be", ""):
+        table.add_column(heading, overflow="fold")
+    for figure in found:
+        mark = {None: "", True: "yes", False: "[red]no[/red]"}[figure.met]
+        table.add_row(figure.name, figure.measured, figure.bound, figure.required, mark)
+    console.print(table)
+
+
+def markdown(found: list[Figure]) -> str:
+    """Return the table as Markdown."""
+    lines = ["| figure | measured | bound | must be | met |", "|---|---|---|---|---|"]
+    for figure in found:
+        met = {None: "", True: "yes", False: "**no**"}[figure.met]
+        cells = (figure.name, figure.measured, figure.bound, figure.required, met)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
