@@ -1,0 +1,33 @@
+"""The channels that random traffic is run on: ``paper``, and small ones of every kind."""
+
+from dataclasses import replace
+
+from hw.config import Config
+from hw.presets import PAPER, TINY
+
+__all__ = ["GEOMETRIES"]
+
+#: Refreshes every few tiles, so that they meet everything.
+_BUSY = replace(TINY.timing, nREFI=900, nRFC=60)
+
+#: Geometries by name. Their variety is chosen: ranks, bank groups, columns of 4 to 32 bytes,
+#: results of one beat and of several, one row buffer and two, subarrays, turn-arounds of 1 and 2.
+GEOMETRIES: dict[str, Config] = {
+    config.name: config
+    for config in (
+        PAPER,
+        replace(TINY, name="tiny", timing=_BUSY),
+        replace(TINY, name="tiny-blocked", timing=_BUSY, row_buffers=1),
+        replace(TINY, name="subarrays", timing=_BUSY, subarrays=4, rows=64),
+        replace(
+            TINY,
+            name="two-ranks",
+            ranks=2,
+            bank_groups=2,
+            row_bytes=64,
+            column_bytes=4,
+            timing=replace(_BUSY, nTURN=2),
+        ),
+        replace(TINY, name="four-ranks", ranks=4, row_bytes=256, column_bytes=16, slots=4),
+    )
+}

@@ -1,0 +1,112 @@
+"""Random traffic on one channel: rounds of random streams, each checked whole."""
+
+from dataclasses import astuple, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw.memory.commands import Command, PimOperation
+from sim.command_trace import ACCEPT
+from sim.memory_channel import ChannelLog, CompiledChannel
+from sim.monitor import Monitor
+from sim.traffic.golden import FlatMemory, check_log
+from sim.traffic.random_streams import (
+    random_numbers,
+    random_operations,
+    random_requests,
+    random_rows,
+)
+
+__all__ = ["Totals", "TrafficError", "check_round", "run_round"]
+
+#: Requests of a round, and how many there are for each tile (chosen: both streams last as long).
+REQUESTS = 8000
+REQUESTS_PER_TILE = 12
+
+
+class TrafficError(RuntimeError):
+    """A channel broke a rule, or answered what it must not."""
+
+
+@dataclass
+class Totals:
+    """What was run and checked."""
+
+    commands: int = 0
+    cycles: int = 0
+    requests: int = 0
+    tiles: int = 0
+    gemvs: int = 0
+    results: int = 0
+
+    def __iadd__(self, other: "Totals") -> "Totals":
+        for name, value in zip(vars(self), astuple(other), strict=True):
+            setattr(self, name, getattr(self, name) + value)
+        return self
+
+
+def check_round(
+    channel: CompiledChannel,
+    requests: NDArray[np.void],
+    pim: NDArray[np.void],
+    rows: list[int],
+    content: NDArray[np.uint8],
+) -> tuple[ChannelLog, Totals]:
+    """Run streams on a channel to their end, and check everything that can be seen of it.
+
+    Parameters
+    ----------
+    rows, content
+        The rows that the streams use, and what all banks hold there at the beginning,
+        ``uint8[rows, banks, row_bytes]``.
+
+    Raises
+    ------
+    TrafficError
+        With what is wrong, in a line each.
+    """
+    config = channel.config
+    channel.reset()
+    cells = [channel.cells(bank) for bank in range(config.banks)]
+    for bank in range(config.banks):
+        cells[bank][rows] = content[:, bank]
+    memory = FlatMemory(config, rows, content)
+    log = channel.run(requests, pim)
+    violations = Monitor(config).check(log.trace, end=log.cycles)
+    wrong = [str(violation) for violation in violations[:3]]
+    wrong += check_log(config, memory, requests, pim, log)
+    after = np.stack([bank[rows] for bank in cells], axis=1)
+    if not np.array_equal(after, memory.content):
+        place, bank, byte = np.argwhere(after != memory.content)[0].tolist()
+        wrong.append(f"the cells differ from byte {byte} of row {rows[place]} of bank {bank} on")
+    if wrong:
+        raise TrafficError("\n".join(wrong))
+    codes = log.trace["command"]
+    return log, Totals(
+        commands=int((codes < ACCEPT).sum()),
+        cycles=log.cycles,
+        requests=len(requests),
+        tiles=int((codes == Command.PIM_PRECHARGE.value).sum()),
+        gemvs=int((pim["operation"] == PimOperation.GEMV.value).sum()),
+        results=int((pim["slots"] * pim["read"]).sum()),
+    )
+
+
+def run_round(channel: CompiledChannel, seed: tuple[int, ...], requests: int = REQUESTS) -> Totals:
+    """Run one round of random traffic, the same for the same seed.
+
+    Raises
+    ------
+    TrafficError
+        With the seed, and what is wrong.
+    """
+    config, rng = channel.config, np.random.default_rng(seed)
+    rows = random_rows(config, rng, int(rng.integers(2, 9)))
+    shape = (len(rows), config.banks, config.row_bytes)
+    content = random_numbers(rng, int(np.prod(shape))).reshape(shape)
+    ordinary = random_requests(config, rng, requests, rows)
+    pim = random_operations(config, rng, max(1, requests // REQUESTS_PER_TILE), rows)
+    try:
+        return check_round(channel, ordinary, pim, rows, content)[1]
+    except (TrafficError, RuntimeError) as error:
+        raise TrafficError(f"{config.name}, seed {seed}:\n{error}") from error
