@@ -23,7 +23,7 @@ def tile_cycles(config: Config, columns: int) -> int:
     """
     t = config.timing
     opened = (config.bank_groups - 1) * t.nFAW + config.ranks - 1
-    used = max(t.nRAS, t.nRCD + (columns - 1) * t.nCCDL + t.nRTPL)
+    used = max(t.nRAS, t.product_delay + (columns - 1) * t.nCCDL + t.nRTPL)
     return opened + used + t.nRP
 
 
@@ -40,7 +40,7 @@ def tile_cycles_on_grid(config: Config, columns: int) -> int:
         return cycle + cycle % 2
 
     opened = (config.bank_groups - 1) * row_slot(t.nFAW) + 2 * (config.ranks - 1)
-    first = (opened + t.nRCD) | 1
+    first = (opened + t.product_delay) | 1
     last = first + (columns - 1) * t.nCCDL
     closes = row_slot(max(opened + t.nRAS, last + t.nRTPL))
     return row_slot(closes + t.nRP)

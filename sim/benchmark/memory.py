@@ -51,7 +51,7 @@ def activation_bound(config: Config) -> float:
     0.5
     """
     timing = config.timing
-    rows = min(config.ranks * 4 / timing.nFAW, 1 / 4, config.banks / timing.nRC)
+    rows = min(config.ranks * 4 / timing.nFAW, 1 / 4, config.banks / timing.row_cycle)
     return min(1.0, rows * timing.nBL)
 
 

@@ -135,7 +135,8 @@ def _random_gemvs(config: Config, rng: np.random.Generator) -> list[dict[str, in
             ("offset_step", "offset", config.vector_columns),
         ):
             largest = (size - k) // (slots - 1) if slots > 1 else size - 1
-            gemv[step] = int(rng.choice([0, min(k, largest), rng.integers(largest + 1)]))
+            steps = (0, min(k, largest), int(rng.integers(largest + 1)))
+            gemv[step] = steps[rng.integers(3)]
             end = gemv[step] * (slots - 1) + k
             gemv[start] = int(rng.integers(size - end + 1))
         gemv["half"], gemv["read"] = int(rng.integers(2)), int(rng.integers(2))
