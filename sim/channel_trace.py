@@ -10,7 +10,7 @@ from hw.memory.commands import Command
 from hw.memory.constraints import TARGETS, Scope
 from sim.command_trace import ACCEPT, describe
 
-__all__ = ["ChannelTrace", "Spread", "Violation"]
+__all__ = ["ChannelTrace", "Spread", "Violation", "is_any"]
 
 Array = np.ndarray
 
@@ -24,6 +24,8 @@ class Violation:
     cycle, channel
         Where: of the later command.
     rule
+        Its number, as docs/command-trace.md lists them.
+    what
         What is broken.
     first, later
         The two commands, in words; ``first`` is empty if there is none.
@@ -33,15 +35,19 @@ class Violation:
 
     cycle: int
     channel: int
-    rule: str
+    rule: int
+    what: str
     first: str
     later: str
     missing: int = 0
 
     def __str__(self) -> str:
-        text = f"cycle {self.cycle}, channel {self.channel}: {self.later or 'end'}: {self.rule}"
-        text += f" (after {self.first})" if self.first else ""
-        return text + (f", {self.missing} cycles missing" if self.missing else "")
+        text = f"cycle {self.cycle}, channel {self.channel}: rule {self.rule} ({self.what})"
+        text += f": {self.later or 'end of the trace'}"
+        text += f", after {self.first}" if self.first else ""
+        if self.missing:
+            text += f": {self.missing} cycle{'s' if self.missing > 1 else ''} missing"
+        return text
 
 
 @dataclass(slots=True)
@@ -61,6 +67,14 @@ class Spread:
         return np.where(before < self.start, -1, before)
 
 
+def is_any(code: Array, commands: Iterable[Command]) -> Array:
+    """Return which codes are those of one of these commands."""
+    table = np.zeros(ACCEPT, bool)
+    table[[command.value for command in commands]] = True
+    mask: Array = table[code]
+    return mask
+
+
 @dataclass(slots=True)
 class ChannelTrace:
     """Commands of one channel in the order of time, and the violations found so far.
@@ -70,7 +84,10 @@ class ChannelTrace:
     cycle, code, bank, row
         One number a command.
     extent
-        Cycles from a command to its last column product.
+        Cycles from a command to its last column: of PIM_GEMV its last product, of PIM_GWRITE from a
+        row the start of its last burst.
+    position
+        Of a command among all records of the channel.
     records, is_command
         All records of the channel, ACCEPT too, and which of them are commands.
     """
@@ -85,6 +102,7 @@ class ChannelTrace:
     bank: Array = field(init=False)
     row: Array = field(init=False)
     extent: Array = field(init=False)
+    position: Array = field(init=False)
     violations: list[Violation] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -95,16 +113,19 @@ class ChannelTrace:
         self.code = commands["command"].astype(np.int64)
         self.bank = commands["bank"].astype(np.int64)
         self.row = commands["row"].astype(np.int64)
-        columns = commands["slots"].astype(np.int64) * commands["k"]
-        is_gemv = self.code == Command.PIM_GEMV.value
-        self.extent = np.where(is_gemv, (columns - 1) * self.config.timing.nCCDL, 0)
+        self.position = np.flatnonzero(self.is_command)
+        timing = self.config.timing
+        k = commands["k"].astype(np.int64)
+        products = (commands["slots"] * k - 1) * timing.nCCDL
+        bursts = (np.maximum(k, 1) - 1) * max(timing.nCCDL, timing.nBL)
+        is_gemv, is_gwrite = (
+            self.code == command.value for command in (Command.PIM_GEMV, Command.PIM_GWRITE)
+        )
+        self.extent = np.select([is_gemv, is_gwrite], [products, bursts], 0)
 
     def any_of(self, commands: Iterable[Command]) -> Array:
         """Return which commands are one of these."""
-        table = np.zeros(ACCEPT, bool)
-        table[[command.value for command in commands]] = True
-        mask: Array = table[self.code]
-        return mask
+        return is_any(self.code, commands)
 
     def shift(self, scope: Scope) -> int:
         """Return how many low bits of a bank's number do not matter at a scope."""
@@ -132,13 +153,23 @@ class ChannelTrace:
         start = np.searchsorted(instance, np.arange(self.config.banks))
         return Spread(index[order], instance, start[instance])
 
-    def add(self, rule: str, later: int, first: int | None = None, missing: int = 0) -> None:
-        """Note a violation by commands given by index."""
-        words = ""
-        if first is not None:
-            words = f"{describe(self.config, self.commands[first])} in cycle {self.cycle[first]}"
-        later_words = describe(self.config, self.commands[later])
-        cycle = int(self.cycle[later])
+    def in_words(self, index: int) -> str:
+        """Return a command, given by index, and its cycle."""
+        return f"{describe(self.config, self.commands[index])} in cycle {self.cycle[index]}"
+
+    def add(
+        self, rule: int, what: str, later: int, first: int | str | None = None, missing: int = 0
+    ) -> None:
+        """Note a violation; commands are given by index, the first one also in words."""
+        words = self.in_words(first) if isinstance(first, int) else first or ""
         self.violations.append(
-            Violation(cycle, self.number, rule, words, later_words, int(missing))
+            Violation(
+                cycle=int(self.cycle[later]),
+                channel=self.number,
+                rule=rule,
+                what=what,
+                first=words,
+                later=describe(self.config, self.commands[later]),
+                missing=int(missing),
+            )
         )

@@ -1,8 +1,7 @@
 """Protocol monitor: checks command traces against the rules of a channel, by absolute times.
 
 It shares the table of timing constraints with the controller and nothing else: no counters and no
-state machines. Whole traces are checked by array operations; only the order of acceptance is
-followed record by record.
+state machines. Whole traces are checked by array operations. docs/command-trace.md lists the rules.
 """
 
 import numpy as np
@@ -10,8 +9,9 @@ import numpy as np
 from hw.config import Config
 from hw.memory.commands import Command
 from hw.memory.constraints import OPENINGS, Constraint, Scope, constraints
-from sim.channel_trace import ChannelTrace, Spread, Violation
-from sim.pim_rules import check_acceptance, check_data_bus, check_pim, check_vector_buffer
+from sim.acceptance_rules import check_acceptance
+from sim.channel_trace import ChannelTrace, Spread, Violation, is_any
+from sim.pim_rules import check_data_bus, check_pim, check_vector_buffer
 
 __all__ = ["Monitor", "Violation"]
 
@@ -19,6 +19,13 @@ Array = np.ndarray
 
 _USES = (Command.RD, Command.RDA, Command.WR, Command.WRA, Command.PIM_GWRITE)
 _CLOSES = (Command.PRE, Command.PREA, Command.RDA, Command.WRA)
+_NEAR = {
+    Scope.BANK: "same bank",
+    Scope.BANK_GROUP: "same bank group",
+    Scope.RANK: "same rank",
+    Scope.CHANNEL: "same channel",
+    Scope.OTHER_RANK: "another rank",
+}
 
 
 class Monitor:
@@ -57,7 +64,7 @@ class Monitor:
                 raise ValueError(f"records of channel {number} must be in the order of time")
             channel = ChannelTrace(self._config, int(number), records)
             for first in np.flatnonzero(np.diff(channel.cycle) < 1).tolist():
-                channel.add("one command a cycle on the C/A bus", first + 1, first, 1)
+                channel.add(8, "one command a cycle on the C/A bus", first + 1, first, 1)
             banks, event_rows, rows = self._check_rows(channel)
             self._check_timing(channel, banks, event_rows)
             self._check_refresh(channel, end)
@@ -67,7 +74,9 @@ class Monitor:
             if not channel.is_command.all():
                 check_acceptance(channel, rows)
             found += channel.violations
-        return sorted(found, key=lambda v: (v.cycle, v.channel, v.rule))
+        # With one row buffer, two lines of the table may say the same of a pair.
+        unique = dict.fromkeys(found)
+        return sorted(unique, key=lambda v: (v.cycle, v.channel, v.rule, v.what))
 
     def _check_rows(self, channel: ChannelTrace) -> tuple[Spread, Array, Array]:
         """Check the states of both row buffers.
@@ -88,13 +97,12 @@ class Monitor:
         index = banks.index
         code, row = channel.code[index], channel.row[index]
 
-        def is_any(*commands: Command) -> Array:
-            return np.isin(code, [command.value for command in commands])
-
-        acts, pim_acts = is_any(Command.ACT), is_any(Command.PIM_ACTIVATION)
-        mem = banks.last(acts | is_any(*_CLOSES))
+        acts, pim_acts = is_any(code, [Command.ACT]), is_any(code, [Command.PIM_ACTIVATION])
+        refreshes, uses = is_any(code, [Command.REF]), is_any(code, _USES)
+        pim_closes = is_any(code, [Command.PIM_PRECHARGE])
+        mem = banks.last(acts | is_any(code, _CLOSES))
         mem_open = (mem >= 0) & acts[mem]
-        pim = banks.last(pim_acts | is_any(Command.PIM_PRECHARGE))
+        pim = banks.last(pim_acts | pim_closes)
         pim_open = (pim >= 0) & pim_acts[pim]
         if config.row_buffers == 1:
             mem_conflict, pim_conflict = mem_open, pim_open
@@ -103,27 +111,26 @@ class Monitor:
             mem_conflict = mem_open & (row[mem] // size == row // size)
             pim_conflict = pim_open & (row[pim] // size == row // size)
 
+        both = "a row must not be open in both row buffers"
         rules = (
-            ("ACT needs a closed MEM row buffer", acts & mem_open, mem),
-            ("a column command needs an open row", is_any(*_USES) & ~mem_open, mem),
-            ("REF needs closed MEM row buffers", is_any(Command.REF) & mem_open, mem),
-            ("REF must not fall inside a tile", is_any(Command.REF) & pim_open, pim),
-            ("PIM_ACTIVATION needs a closed PIM row buffer", pim_acts & pim_open, pim),
-            ("a row must not be open in both row buffers", acts & pim_conflict, pim),
-            ("a row must not be open in both row buffers", pim_acts & mem_conflict, mem),
+            (1, "ACT needs a closed MEM row buffer", acts & mem_open, mem),
+            (1, "a column command needs an open row", uses & ~mem_open, mem),
+            (1, "REF needs closed MEM row buffers", refreshes & mem_open, mem),
+            (1, "PIM_ACTIVATION needs a closed PIM row buffer", pim_acts & pim_open, pim),
+            (2, both, acts & pim_conflict, pim),
+            (2, both, pim_acts & mem_conflict, mem),
         )
-        for rule, broken, first in rules:
+        for rule, what, broken, first in rules:
             reported = set()
-            for event in np.flatnonzero(broken):
+            for event in np.flatnonzero(broken).tolist():
                 if index[event] not in reported:
                     reported.add(index[event])
-                    before = None if first[event] < 0 else index[first[event]]
-                    channel.add(rule, index[event], before)
+                    before = None if first[event] < 0 else int(index[first[event]])
+                    channel.add(rule, what, int(index[event]), before)
 
         opened = np.where(mem_open, row[mem], -1)
-        closed = np.where(is_any(Command.PIM_PRECHARGE) & pim_open, row[pim], opened)
+        closed = np.where(pim_closes & pim_open, row[pim], opened)
         rows = np.full(len(channel.code), -1)
-        uses = is_any(*_USES)
         rows[index[uses]] = opened[uses]
         return banks, np.where(acts | pim_acts, row, closed), rows
 
@@ -143,8 +150,7 @@ class Monitor:
                 spread = channel.spread(scope, sorted(commands, key=lambda c: c.value))
             code = channel.code[spread.index]
             for line in lines:
-                first = np.isin(code, [c.value for c in line.first])
-                later = np.isin(code, [c.value for c in line.later])
+                first, later = is_any(code, line.first), is_any(code, line.later)
                 if line.window > 1:
                     self._check_window(channel, spread, line)
                 else:
@@ -176,9 +182,15 @@ class Monitor:
         # The limits of an instance only rise: PIM_GEMV, too, ends after those before it.
         last = spread.last(first)
         missing = np.where(later & (last >= 0), limit[last] - time, 0)
-        for event in np.flatnonzero(missing > 0):
-            name = f"{line.scope.name} gap of {gap} cycles"
-            channel.add(name, spread.index[event], spread.index[last[event]], missing[event])
+        near = _NEAR.get(line.scope) or ("same subarray" if self._config.subarrays else "same row")
+        what = f"{near}, {line.formula} = {gap} cycles"
+        events = np.flatnonzero(missing > 0)
+        # A command on several banks is reported once, where most is missing.
+        events = events[np.lexsort((-missing[events], spread.index[events]))]
+        kept = np.unique(spread.index[events], return_index=True)[1]
+        for event in events[kept].tolist():
+            command, first_command = int(spread.index[event]), int(spread.index[last[event]])
+            channel.add(1, what, command, first_command, missing[event])
 
     def _check_window(self, channel: ChannelTrace, spread: Spread, line: Constraint) -> None:
         """Check that no window of ``gap`` cycles holds more than ``window`` openings."""
@@ -198,8 +210,9 @@ class Monitor:
             later = spread.index[b[position]]
             if later not in reported:
                 reported.add(later)
-                name = f"{line.scope.name} window of {gap} cycles for {window} openings"
-                channel.add(name, later, spread.index[a[position]], missing[position])
+                what = f"{_NEAR[line.scope]}, {line.formula}: {window} openings in {gap} cycles"
+                first = int(spread.index[a[position]])
+                channel.add(1, what, int(later), first, missing[position])
 
     def _check_other_rank(self, channel: ChannelTrace, lines: list[Constraint]) -> None:
         """Check constraints between commands to different ranks."""
@@ -223,13 +236,11 @@ class Monitor:
             time = channel.cycle[index]
             due = (np.arange(len(index)) + 1) * interval
             for i in np.flatnonzero(time > due + slack):
-                channel.add("refresh is late", index[i], None, time[i] - due[i] - slack)
+                channel.add(5, "refresh is late", int(index[i]), None, time[i] - due[i] - slack)
             for i in np.flatnonzero(time < due - slack):
-                channel.add(
-                    "refresh is pulled in too far", index[i], None, due[i] - slack - time[i]
-                )
+                what = "refresh is pulled in too far"
+                channel.add(5, what, int(index[i]), None, due[i] - slack - time[i])
             late = 0 if end is None else end - (len(index) + 1) * interval - slack
             if end is not None and late > 0:
-                channel.violations.append(
-                    Violation(end, channel.number, f"refresh of rank {rank} is late", "", "", late)
-                )
+                what = f"refresh of rank {rank} is late"
+                channel.violations.append(Violation(end, channel.number, 5, what, "", "", late))

@@ -1,6 +1,4 @@
-"""Rules of PIM and of the data bus, and the order of acceptance, for the protocol monitor."""
-
-from collections import defaultdict
+"""Rules of PIM and of the data bus, for the protocol monitor."""
 
 import numpy as np
 
@@ -8,9 +6,8 @@ from hw.memory.commands import Command
 from hw.memory.constraints import Scope
 from hw.pim.results import result_schedule
 from sim.channel_trace import ChannelTrace
-from sim.command_trace import ACCEPT
 
-__all__ = ["check_acceptance", "check_data_bus", "check_pim", "check_vector_buffer"]
+__all__ = ["check_data_bus", "check_pim", "check_vector_buffer"]
 
 Array = np.ndarray
 
@@ -28,17 +25,20 @@ def check_pim(channel: ChannelTrace) -> None:
     opened = np.cumsum(activations)
     tile = np.cumsum(closes)
     starts = np.concatenate([[0], opened[closes]])  # activations before each tile
-    groups = opened - starts[tile - closes]
+    begun = starts[tile - closes]
+    groups = opened - begun
+    index = np.flatnonzero(activations)
     wrong = channel.any_of(_PRODUCTS) & (groups != config.groups)
     for later in np.flatnonzero(wrong).tolist():
-        channel.add("a product needs the PIM row buffers of all bank groups open", later)
+        channel.add(1, "a product needs the PIM row buffers of all bank groups open", later)
     for later in np.flatnonzero(closes & (groups == 0)).tolist():
-        channel.add("PIM_PRECHARGE needs an open PIM row buffer", later)
-    index = np.flatnonzero(activations)
+        channel.add(1, "PIM_PRECHARGE needs an open PIM row buffer", later)
+    for later in np.flatnonzero(channel.any_of([Command.REF]) & (groups > 0)).tolist():
+        channel.add(5, "REF must not fall inside a tile", later, int(index[begun[later]]))
     a, b = index[:-1], index[1:]
     other = (tile[a] == tile[b]) & (channel.row[a] != channel.row[b])
-    for first, later in zip(a[other], b[other], strict=True):
-        channel.add("a tile has one row", later, first)
+    for first, later in zip(a[other].tolist(), b[other].tolist(), strict=True):
+        channel.add(1, "a tile has one row", later, first)
 
 
 def _results(channel: ChannelTrace) -> tuple[Array, Array, Array, Array]:
@@ -84,88 +84,37 @@ def check_data_bus(channel: ChannelTrace) -> None:
     missing = end[:-1] + turn - start[1:]
     for i in np.flatnonzero(missing > 0).tolist():
         first, later = sorted((int(command[i]), int(command[i + 1])))
-        channel.add("one driver on the data bus, turn-arounds kept", later, first, missing[i])
+        channel.add(8, "one driver on the data bus, turn-arounds kept", later, first, missing[i])
 
 
 def check_vector_buffer(channel: ChannelTrace) -> None:
-    """Check that no entry of the vector buffer changes while an issued GEMV still reads it."""
-    config, commands = channel.config, channel.commands
-    timing = config.timing
+    """Check that no entry of the vector buffer changes while an issued product still reads it."""
+    commands, timing = channel.commands, channel.config.timing
     writes = np.flatnonzero(channel.any_of([Command.PIM_GWRITE, Command.PIM_GWRITE_DATA]))
-    gemvs = np.flatnonzero(channel.any_of(_PRODUCTS))
-    if not len(writes) or not len(gemvs):
+    products = np.flatnonzero(channel.any_of(_PRODUCTS))
+    if not len(writes) or not len(products):
         return
-    # A burst from a row may be written at any time within nCL.
-    from_row = commands["command"][writes] == Command.PIM_GWRITE.value
+    # A burst from a row may be written at any time from its command on.
+    from_row = channel.code[writes] == Command.PIM_GWRITE.value
     time = channel.cycle[writes] + np.where(from_row, 0, timing.nCWL)
-    issued = np.searchsorted(channel.cycle[gemvs], channel.cycle[writes]) - 1
-    for write, written, last in zip(*(x.tolist() for x in (writes, time, issued)), strict=True):
-        if last < 0:
-            continue
-        gemv = gemvs[last]
-        if written > channel.cycle[gemv] + channel.extent[gemv]:
-            continue
-        first, entry = commands[gemv], int(commands[write]["offset"])
-        if first["half"] != commands[write]["half"]:
-            continue
-        is_gemv = first["command"] == Command.PIM_GEMV.value
-        slots, k = (int(first["slots"]), int(first["k"])) if is_gemv else (1, 1)
-        for slot in range(slots):
-            start = int(first["offset"]) + slot * int(first["offset_step"])
-            if start < entry + 2 and entry < start + k:
-                end = int(channel.cycle[gemv]) + ((slot + 1) * k - 1) * timing.nCCDL
-                if written <= end:
-                    rule = "a vector must not be overwritten while a GEMV reads it"
-                    channel.add(rule, write, gemv, end - written + 1)
-                    break
-
-
-def check_acceptance(channel: ChannelTrace, rows: Array) -> None:
-    """Check that on one row, ordinary requests and tiles are served in the order of acceptance.
-
-    Parameters
-    ----------
-    channel
-        The trace; requests whose acceptance it does not hold are not checked.
-    rows
-        The row that each command uses.
-    """
-    records = channel.records
-    accepted: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))  # row, bank: count
-    earlier: dict[int, int] = {}  # of the tile: requests to its row that come before it, by bank
-    tile_row, started = -1, False
-    serves = channel.any_of([*_READS, *_WRITES]).tolist()
-    fields = (records[name].tolist() for name in ("command", "kind", "bank", "row"))
-    rows_used = rows.tolist()
-    nop, opens, closes = (
-        command.value for command in (Command.NOP, Command.PIM_ACTIVATION, Command.PIM_PRECHARGE)
-    )
-    command = -1
-    for code, kind, bank, row in zip(*fields, strict=True):
-        if code == ACCEPT:
-            if kind == 2:
-                tile_row, started = row, False
-                earlier = {b: n for b, n in accepted[row].items() if n}
-            else:
-                accepted[row][bank] += 1
-            continue
-        if code == nop:
-            continue
-        command += 1
-        if serves[command]:
-            used = rows_used[command]
-            accepted[used][bank] -= 1
-            if used == tile_row:
-                left = earlier.get(bank, 0)
-                if left == 0:
-                    channel.add("a request must not overtake a tile of its row", command)
-                earlier[bank] = max(0, left - 1)
-        elif code == opens and not started:
-            started = True
-            if row != tile_row:
-                channel.add("a tile must be accepted before it starts", command)
-            elif any(earlier.values()):
-                channel.add("a tile must not overtake earlier requests to its row", command)
-        elif code == closes and started:
-            # Otherwise the next tile was accepted in this very cycle.
-            tile_row, started = -1, False
+    last = np.searchsorted(products, writes) - 1
+    reader = products[np.maximum(last, 0)]
+    reads = (last >= 0) & (time <= channel.cycle[reader] + channel.extent[reader])
+    reads &= commands["half"][writes] == commands["half"][reader]
+    for write, product, written in zip(
+        writes[reads].tolist(), reader[reads].tolist(), time[reads].tolist(), strict=True
+    ):
+        entry, reading = int(commands[write]["offset"]), commands[product]
+        is_row = channel.code[write] == Command.PIM_GWRITE.value
+        bursts = max(1, int(commands[write]["k"])) if is_row else 1
+        is_gemv = channel.code[product] == Command.PIM_GEMV.value
+        slots, k = (int(reading["slots"]), int(reading["k"])) if is_gemv else (1, 1)
+        ends = [
+            int(channel.cycle[product]) + ((slot + 1) * k - 1) * timing.nCCDL
+            for slot in range(slots)
+            for start in [int(reading["offset"]) + slot * int(reading["offset_step"])]
+            if start < entry + 2 * bursts and entry < start + k
+        ]
+        if ends and written <= max(ends):
+            what = "a vector must not be overwritten while a product reads it"
+            channel.add(4, what, write, product, max(ends) - written + 1)

@@ -28,8 +28,9 @@ class Scope(IntEnum):
 class Constraint(NamedTuple):
     """The least gap, in cycles, between a command and the ``window``-th later one in scope.
 
-    ``after_last`` counts from the last column product of the first command, which is later than its
-    issue for PIM_GEMV. ``row_buffers`` says in which devices the constraint holds.
+    ``after_last`` counts from the last column of the first command, which is later than its issue
+    for PIM_GEMV and for a PIM_GWRITE of several bursts. ``row_buffers`` says in which devices the
+    constraint holds.
     """
 
     scope: Scope
@@ -106,11 +107,10 @@ CLOSE = frozenset({Command.PRE, Command.PREA})
 READ = frozenset({Command.RD, Command.RDA})
 WRITE = frozenset({Command.WR, Command.WRA})
 RDA, WRA = frozenset({Command.RDA}), frozenset({Command.WRA})
-GWRITE = frozenset({Command.PIM_GWRITE})
+GWRITE, GWRITE_DATA = frozenset({Command.PIM_GWRITE}), frozenset({Command.PIM_GWRITE_DATA})
 FROM_ROW = READ | GWRITE
 COLUMN = FROM_ROW | WRITE
-TO_DIE = WRITE | {Command.PIM_GWRITE_DATA}
-VECTOR = GWRITE | {Command.PIM_GWRITE_DATA}
+TO_DIE = WRITE | GWRITE_DATA
 REF = frozenset({Command.REF})
 PIM_OPEN = frozenset({Command.PIM_ACTIVATION})
 PIM_CLOSE = frozenset({Command.PIM_PRECHARGE})
@@ -146,7 +146,8 @@ CONSTRAINTS: tuple[Constraint, ...] = (
     Constraint(Scope.BANK, ACT, WRITE, lambda t: t.write_delay),
     Constraint(Scope.BANK, ACT, CLOSE, lambda t: t.nRAS),
     Constraint(Scope.BANK, ACT, ACT, lambda t: t.row_cycle),
-    Constraint(Scope.BANK, FROM_ROW, CLOSE, lambda t: t.nRTPL),
+    Constraint(Scope.BANK, READ, CLOSE, lambda t: t.nRTPL),
+    Constraint(Scope.BANK, GWRITE, CLOSE, lambda t: t.nRTPL, after_last=True),
     Constraint(Scope.BANK, WRITE, CLOSE, lambda t: _write_end(t) + t.nWR),
     Constraint(Scope.BANK, WRITE, RDA, lambda t: _write_end(t) + t.nWR - t.nRTPL),
     *_closing(Scope.BANK, ACT),
@@ -156,16 +157,19 @@ CONSTRAINTS: tuple[Constraint, ...] = (
     Constraint(Scope.RANK, OPEN, OPEN, lambda t: t.nFAW, window=4),
     Constraint(Scope.RANK, CLOSE, CLOSE, lambda t: t.nPPD),
     # Columns of MEM row buffers.
-    Constraint(Scope.BANK_GROUP, COLUMN, COLUMN, lambda t: t.nCCDL),
-    Constraint(Scope.RANK, COLUMN, COLUMN, lambda t: t.nCCDS),
+    Constraint(Scope.BANK_GROUP, READ | WRITE, COLUMN, lambda t: t.nCCDL),
+    Constraint(Scope.BANK_GROUP, GWRITE, COLUMN, lambda t: t.nCCDL, after_last=True),
+    Constraint(Scope.RANK, READ | WRITE, COLUMN, lambda t: t.nCCDS),
+    Constraint(Scope.RANK, GWRITE, COLUMN, lambda t: t.nCCDS, after_last=True),
     Constraint(Scope.BANK_GROUP, WRITE, FROM_ROW, lambda t: _write_end(t) + t.nWTRL),
     Constraint(Scope.RANK, WRITE, FROM_ROW, lambda t: _write_end(t) + t.nWTRS),
     # The data bus, and the paths behind it in the die: one burst after the other, and a turn-around
     # between drivers of the bus.
-    Constraint(Scope.CHANNEL, FROM_ROW, FROM_ROW, lambda t: t.nBL),
+    Constraint(Scope.CHANNEL, READ, FROM_ROW, lambda t: t.nBL),
     Constraint(Scope.OTHER_RANK, READ, READ, lambda t: t.nBL + t.nTURN),
     Constraint(Scope.CHANNEL, READ, TO_DIE, lambda t: t.nCL + t.nBL + t.nTURN - t.nCWL),
-    Constraint(Scope.CHANNEL, WRITE | VECTOR, WRITE | VECTOR, lambda t: t.nBL),
+    Constraint(Scope.CHANNEL, TO_DIE, TO_DIE | GWRITE, lambda t: t.nBL),
+    Constraint(Scope.CHANNEL, GWRITE, COLUMN | TO_DIE, lambda t: t.nBL, after_last=True),
     Constraint(Scope.CHANNEL, TO_DIE, READ, lambda t: _write_end(t) + t.nTURN - t.nCL),
     # Refresh.
     Constraint(Scope.RANK, OPEN, REF, lambda t: t.row_cycle),
@@ -179,8 +183,9 @@ CONSTRAINTS: tuple[Constraint, ...] = (
     Constraint(Scope.CHANNEL, PIM_CLOSE, PIM_OPEN, lambda t: t.nRP),
     Constraint(Scope.CHANNEL, SLOT, SLOT, lambda t: t.nCCDL, after_last=True),
     Constraint(Scope.CHANNEL, PRODUCT, PIM_CLOSE, lambda t: t.nRTPL, after_last=True),
-    Constraint(Scope.CHANNEL, VECTOR, PRODUCT, _write_end),
-    Constraint(Scope.CHANNEL, GWRITE, PRODUCT, lambda t: t.nCL),
+    Constraint(Scope.CHANNEL, GWRITE_DATA, PRODUCT, _write_end),
+    Constraint(Scope.CHANNEL, GWRITE, PRODUCT, _write_end, after_last=True),
+    Constraint(Scope.CHANNEL, GWRITE, PRODUCT, lambda t: t.nCL, after_last=True),
     # Between the two row buffers of a bank: with two, only a row that both want must rest between;
     # with one, PIM and ordinary accesses take the bank in turn.
     *_closing(Scope.ROW, PIM_OPEN, row_buffers=(2,)),

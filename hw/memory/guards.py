@@ -105,7 +105,8 @@ class Guards(wiring.Component):
                     gaps = {
                         (x, line.gap(timing), line.after_last) for x in line.first if x in ISSUED
                     }
-                    waits.setdefault((line.scope, later), set()).update(gaps)
+                    if gaps:
+                        waits.setdefault((line.scope, later), set()).update(gaps)
         groups: dict[tuple[Scope, tuple], list[Command]] = {}
         for (scope, later), gaps in sorted(waits.items(), key=lambda x: (x[0][0], x[0][1].value)):
             key = tuple(sorted(gaps, key=lambda gap: (gap[1], gap[0].value)))

@@ -88,5 +88,5 @@ def _summary(path: Path, config: Config, commands: int, accepted: int, violation
     text += f" of {config.name} with {config.row_buffers} row buffer"
     text += "s" if config.row_buffers == 2 else ""
     if not accepted:
-        text += "; rule 3 (order of acceptance) not checked: the trace has no ACCEPT lines"
+        text += "; rules 3 and 7 not checked: the trace has no ACCEPT lines"
     return text

@@ -33,7 +33,7 @@ from sim.localise import MismatchError
 from sim.perfetto import write_trace
 from sim.timeline import make_timeline
 
-__all__ = ["add_parser"]
+__all__ = ["add_parser", "commands_file"]
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -99,7 +99,9 @@ def run(options: argparse.Namespace) -> int:
                 raise UsageError(
                     f"--commands must be a file, not the folder {str(options.commands)!r}"
                 )
-            folders.enter_context(output_folder(options.commands.parent, "--commands"))
+            folders.enter_context(
+                output_folder(options.commands.parent, "the folder of --commands")
+            )
         return _decode(options, config, prompts, answers, chosen, out, console)
 
 
@@ -125,7 +127,7 @@ def _decode(
             model=options.model,
             prompts=prompts,
             answers=answers,
-            commands=_commands_file(options.commands, variant, alone=len(chosen) == 1),
+            commands=commands_file(options.commands, variant, alone=len(chosen) == 1),
         )
         for variant in chosen
     ]
@@ -144,7 +146,7 @@ def _decode(
     return 0
 
 
-def _commands_file(path: Path | None, variant: DeviceVariant, *, alone: bool) -> Path | None:
+def commands_file(path: Path | None, variant: DeviceVariant, *, alone: bool) -> Path | None:
     """Return where the DRAM commands of a variant go."""
     return path if path is None or alone else path.with_stem(f"{path.stem}-{variant.schedule}")
 

@@ -5,6 +5,8 @@ import pytest
 from scheduler.cli import main
 from scheduler.commands.errors import UsageError
 from scheduler.commands.files import output_folder
+from scheduler.commands.run import commands_file
+from scheduler.commands.variants import VARIANTS
 
 
 @pytest.fixture
@@ -104,6 +106,22 @@ def test_cache_that_does_not_fit(fails, tmp_path):
 def test_output_folder_that_cannot_be_written(fails, tmp_path):
     (tmp_path / "file").write_text("")
     assert "--out must be a folder" in fails("run", "--out", tmp_path / "file" / "out")
+
+
+def test_commands_file_that_cannot_be_written(fails, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "the folder of --commands must be a folder" in fails(
+        "run", "--commands", "file/trace.csv"
+    )
+    (tmp_path / "folder").mkdir()
+    assert "--commands must be a file" in fails("run", "--commands", "folder")
+
+
+def test_commands_file_of_each_variant(tmp_path):
+    path = tmp_path / "trace.csv"
+    names = [commands_file(path, variant, alone=False).name for variant in VARIANTS]
+    assert names == ["trace-serial.csv", "trace-heads.csv", "trace-interleaved.csv"]
+    assert commands_file(path, VARIANTS[0], alone=True) == path
 
 
 def test_answer_tokens(fails):

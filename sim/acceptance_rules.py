@@ -1,0 +1,186 @@
+"""Rules on the order of acceptance, for the protocol monitor: whole traces by array operations."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw.memory.commands import Command
+from sim.channel_trace import ChannelTrace
+from sim.command_trace import ACCEPT, KINDS
+
+__all__ = ["check_acceptance"]
+
+Array = np.ndarray
+
+_READS = (Command.RD, Command.RDA)
+_WRITES = (Command.WR, Command.WRA)
+
+
+@dataclass(slots=True)
+class _Events:
+    """Events at rows of banks, by row, then in the order of the trace.
+
+    Attributes
+    ----------
+    mixed
+        Number of the row × records of the trace + position of the event in it.
+    command
+        Index of the event's command, if it has one.
+    records
+        Of the trace.
+    """
+
+    mixed: Array
+    command: Array
+    records: int
+
+    @classmethod
+    def of(cls, row: Array, position: Array, command: Array, records: int) -> "_Events":
+        mixed = row * records + position
+        order = np.argsort(mixed, kind="stable")
+        return cls(mixed[order], command[order], records)
+
+    @property
+    def row(self) -> Array:
+        """Row of each event."""
+        return self.mixed // self.records
+
+    @property
+    def position(self) -> Array:
+        """Position of each event in the trace."""
+        return self.mixed % self.records
+
+    def first(self, row: Array) -> Array:
+        """Return where the events of rows begin."""
+        found: Array = np.searchsorted(self.mixed, row * self.records)
+        return found
+
+    def count(self, row: Array, position: Array) -> Array:
+        """Return how many events of rows stand before positions."""
+        found: Array = np.searchsorted(self.mixed, row * self.records + position) - self.first(row)
+        return found
+
+
+def check_acceptance(channel: ChannelTrace, rows: Array) -> None:
+    """Check what is served when, against what was accepted when.
+
+    On one row, ordinary requests, tiles, and vectors that PIM_GWRITE takes from it are served in
+    the order of acceptance, and none is served that nobody asked for.
+
+    Parameters
+    ----------
+    channel
+        The trace, with its ACCEPT records.
+    rows
+        The row that each command uses: for column commands that open in the bank, or -1.
+    """
+    config, records = channel.config, channel.records
+    is_accept = records["command"] == ACCEPT
+    everything = np.arange(len(records))
+    nowhere = np.full(len(records), -1)
+    place = records["bank"].astype(np.int64) * config.rows + records["row"]
+
+    def accepted(*kinds: str) -> _Events:
+        index = everything[is_accept & np.isin(records["kind"], [KINDS.index(k) for k in kinds])]
+        return _Events.of(place[index], index, nowhere[index], len(records))
+
+    def served(*commands: Command) -> _Events:
+        index = np.flatnonzero(channel.any_of(commands) & (rows >= 0))
+        used = channel.bank[index] * config.rows + rows[index]
+        return _Events.of(used, channel.position[index], index, len(records))
+
+    writes, write_commands = accepted("write"), served(*_WRITES)
+    vectors, vector_commands = accepted("gwrite"), served(Command.PIM_GWRITE)
+    _check_asked(channel, accepted("read"), served(*_READS), "read")
+    _check_asked(channel, writes, write_commands, "write")
+    _check_asked(channel, vectors, vector_commands, "gwrite")
+    _check_tiles(channel, accepted("read", "write"), served(*_READS, *_WRITES))
+    _check_vectors(channel, writes, write_commands, vectors, vector_commands)
+
+
+def _check_asked(channel: ChannelTrace, accepts: _Events, serves: _Events, kind: str) -> None:
+    """Check that commands serve accepted requests; one too many is reported once."""
+    row = serves.row
+    number = np.arange(len(row)) - serves.first(row) + 1
+    excess = number - accepts.count(row, serves.position)
+    worst: dict[int, int] = {}
+    for event in np.flatnonzero(excess > 0).tolist():
+        key, value = int(row[event]), int(excess[event])
+        if value > worst.get(key, 0):
+            worst[key] = value
+            channel.add(7, f"a command must serve an accepted {kind}", int(serves.command[event]))
+
+
+def _tiles(channel: ChannelTrace) -> tuple[Array, Array]:
+    """Return the first activation of every tile, and the command that closes it or -1."""
+    opens = channel.any_of([Command.PIM_ACTIVATION])
+    closes = channel.any_of([Command.PIM_PRECHARGE])
+    events = np.flatnonzero(opens | closes)
+    is_open = opens[events]
+    first = is_open & ~np.concatenate([[False], is_open[:-1]])
+    close_at = np.flatnonzero(~is_open)
+    starts = np.flatnonzero(first)
+    after = np.searchsorted(close_at, starts)
+    ends = np.append(events[close_at], -1)[after]
+    return events[starts], ends
+
+
+def _check_tiles(channel: ChannelTrace, accepts: _Events, serves: _Events) -> None:
+    """Check tiles against ordinary requests to their rows."""
+    config, records = channel.config, channel.records
+    is_tile = (records["command"] == ACCEPT) & (records["kind"] == KINDS.index("tile"))
+    accepted = np.flatnonzero(is_tile)
+    starts, ends = _tiles(channel)
+    which = np.searchsorted(accepted, channel.position[starts]) - 1
+    again = np.concatenate([[False], which[1:] == which[:-1]])
+    row = channel.row[starts]
+    asked = (which >= 0) & ~again
+    asked[asked] = records["row"][accepted[which[asked]]] == row[asked]
+    for start in starts[~asked].tolist():
+        channel.add(3, "a tile must be accepted before it starts", start)
+
+    # Every bank of the tiles that were accepted, by tile.
+    starts, ends, row, which = starts[asked], ends[asked], row[asked], which[asked]
+    if not len(starts):
+        return
+    begin = channel.position[starts]
+    close = np.where(ends < 0, len(records), channel.position[ends])
+    keys = (np.arange(config.banks) * config.rows + row[:, None]).reshape(-1)
+    tile = np.repeat(np.arange(len(starts)), config.banks)
+    acceptance = accepted[which][tile]
+    earlier = accepts.count(keys, acceptance)
+    for start in starts[np.unique(tile[serves.count(keys, begin[tile]) < earlier])].tolist():
+        channel.add(3, "a tile must not overtake earlier requests to its row", start)
+    fair = np.maximum(earlier, serves.count(keys, acceptance))
+    last = serves.count(keys, close[tile])
+    for case in np.flatnonzero(last > fair).tolist():
+        base = int(serves.first(keys[case : case + 1])[0])
+        words = f"the tile from cycle {channel.cycle[starts[tile[case]]]} on"
+        for event in range(base + int(fair[case]), base + int(last[case])):
+            what = "a request must not overtake a tile of its row"
+            channel.add(3, what, int(serves.command[event]), words)
+
+
+def _check_vectors(
+    channel: ChannelTrace,
+    writes: _Events,
+    write_commands: _Events,
+    vectors: _Events,
+    vector_commands: _Events,
+) -> None:
+    """Check every PIM_GWRITE from a row against the writes to that row."""
+    row = vector_commands.row
+    number = np.arange(len(row)) - vector_commands.first(row)
+    known = number < vectors.count(row, vector_commands.position)
+    for event in np.flatnonzero(known).tolist():
+        key = row[event : event + 1]
+        accept = vectors.position[vectors.first(key) + number[event]]
+        earlier = int(writes.count(key, accept)[0])
+        done = int(write_commands.count(key, vector_commands.position[event : event + 1])[0])
+        command = int(vector_commands.command[event])
+        if done < earlier:
+            channel.add(3, "a PIM_GWRITE must not overtake earlier writes to its row", command)
+        base = int(write_commands.first(key)[0])
+        for position in range(base + earlier, base + done):
+            what = "a write must not overtake a PIM_GWRITE of its row"
+            channel.add(3, what, int(write_commands.command[position]), channel.in_words(command))

@@ -1,0 +1,152 @@
+"""``neupims check-trace``: status and what is printed."""
+
+import numpy as np
+import pytest
+
+from hw.memory.commands import Command
+from hw.presets import TINY
+from scheduler.cli import main
+from sim.command_trace import ACCEPT, COLUMNS, RECORD, record
+from sim.trace_file import write_csv
+
+
+@pytest.fixture
+def check(tmp_path, capsys):
+    def run(records, *options):
+        trace = np.array(list(records), RECORD)
+        write_csv(TINY, trace, tmp_path / "trace.csv")
+        status = main(["check-trace", str(tmp_path / "trace.csv"), *options])
+        captured = capsys.readouterr()
+        return status, captured.out.splitlines(), captured.err
+
+    return run
+
+
+REQUEST = record(0, ACCEPT, kind=0, bank=1, row=5, tag=3)
+ACT = record(10, Command.ACT, bank=1, row=5)
+LEGAL = [REQUEST, ACT, record(24, Command.RD, bank=1), record(44, Command.PRE, bank=1)]
+
+
+def test_legal_trace(check, tmp_path):
+    status, out, err = check(LEGAL)
+    assert (status, err) == (0, "")
+    assert out == [
+        f"{tmp_path}/trace.csv: 3 commands, 1 acceptances, 0 violations of tiny with 2 row buffers"
+    ]
+
+
+def test_violations_are_printed_one_a_line(check):
+    trace = [REQUEST, ACT, record(23, Command.RD, bank=1), record(40, Command.PRE, bank=1)]
+    status, out, err = check(trace)
+    assert (status, err) == (1, "")
+    place = "rank=0 bank_group=0 bank=1"
+    opening = f"after ACT {place} row=5 in cycle 10"
+    rules = ("rule 1 (same bank, nRCD = 14 cycles)", "rule 1 (same bank, nRAS = 34 cycles)")
+    assert out[:2] == [
+        f"cycle 23, channel 0: {rules[0]}: RD {place} column=0, {opening}: 1 cycle missing",
+        f"cycle 40, channel 0: {rules[1]}: PRE {place}, {opening}: 4 cycles missing",
+    ]
+    assert out[2].endswith("3 commands, 1 acceptances, 2 violations of tiny with 2 row buffers")
+
+
+def test_missing_acceptances_are_said(check):
+    status, out, _err = check(LEGAL[1:])
+    assert status == 0
+    assert out[0].endswith("rules 3 and 7 not checked: the trace has no ACCEPT lines")
+
+
+def test_missing_refresh_is_found_at_the_end(check):
+    last = 9 * TINY.timing.nREFI + 7
+    status, out, _err = check([*LEGAL, record(last, Command.PREA)])
+    assert status == 1
+    assert out[0] == (
+        f"cycle {last}, channel 0: rule 5 (refresh of rank 0 is late): end of the trace: "
+        "7 cycles missing"
+    )
+
+
+def test_row_buffers_of_the_baseline(check):
+    trace = [
+        record(0, Command.ACT, bank=1, row=5),
+        record(40, Command.PIM_ACTIVATION, row=6),
+        record(100, Command.PIM_PRECHARGE),
+    ]
+    assert check(trace)[0] == 0
+    assert check(trace, "--row-buffers", "2")[0] == 0
+    status, out, _err = check(trace, "--row-buffers", "1")
+    assert status == 1
+    assert "rule 2 (a row must not be open in both row buffers)" in "".join(out)
+    assert "of tiny with 1 row buffer;" in out[-1]
+
+
+def test_configuration_of_a_file(check, tmp_path):
+    path = tmp_path / "blocked.toml"
+    path.write_text('preset = "tiny"\nrow_buffers = 1\n[timing]\nnRCD = 15\n')
+    status, out, _err = check(LEGAL, "--config", str(path))
+    assert status == 1
+    assert "nRCD = 15 cycles" in out[0]
+    assert out[-1].endswith("of blocked with 1 row buffer")
+
+
+@pytest.fixture
+def fails(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(lines, *options):
+        header = ",".join(COLUMNS)
+        (tmp_path / "trace.csv").write_text("\n".join([header, *lines]) + "\n")
+        assert main(["check-trace", "trace.csv", *options]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err.count("\n") == 1
+        return captured.err
+
+    return run
+
+
+def test_line_that_cannot_be_parsed(fails):
+    assert fails(["5,0,ACT,,,0,0,1,x,,,,,,,,,"]) == (
+        "neupims: trace.csv: line 2: row of ACT must be from 0 to 1023, not 'x' "
+        "(configuration tiny)\n"
+    )
+
+
+def test_lines_out_of_order(fails):
+    lines = ["5,0,PREA,,,0,,,,,,,,,,,,", "4,0,PREA,,,0,,,,,,,,,,,,"]
+    assert fails(lines) == (
+        "neupims: trace.csv: line 3: cycle of channel 0 must be at least 5, that of its line "
+        "before, not 4 (configuration tiny)\n"
+    )
+
+
+def test_operands_of_another_device(fails):
+    line = "5,0,PIM_GEMV,,,,,,,0,0,0,0,0,7,2,8,1"
+    assert "must end within the 8 slots, not at 9 (configuration tiny)" in fails([line])
+
+
+def test_unknown_configuration(fails):
+    assert "--config must be" in fails([], "--config", "huge")
+
+
+def test_unknown_number_of_row_buffers(fails):
+    assert "--row-buffers" in fails([], "--row-buffers", "3")
+
+
+def test_missing_file(tmp_path, capsys):
+    assert main(["check-trace", str(tmp_path / "none.csv")]) == 2
+    message = f"FILE must be a readable file, not '{tmp_path}/none.csv'"
+    assert capsys.readouterr().err == f"neupims: {message} (No such file or directory)\n"
+
+
+def test_file_that_is_no_text(tmp_path, capsys):
+    (tmp_path / "binary").write_bytes(bytes(range(256)) * 10)
+    assert main(["check-trace", str(tmp_path / "binary")]) == 2
+    assert "line 1: the columns must be cycle,channel" in capsys.readouterr().err
+
+
+def test_help_says_what_and_how(capsys):
+    with pytest.raises(SystemExit):
+        main(["check-trace", "--help"])
+    text = capsys.readouterr().out
+    for words in ("--row-buffers", "--config", "exit status: 0", "docs/command-trace.md"):
+        assert words in text
