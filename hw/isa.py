@@ -29,6 +29,7 @@ __all__ = [
     "Norm",
     "Opcode",
     "Queue",
+    "Reduce",
     "bit_layout",
     "lane_tile_address",
     "layout",
@@ -82,6 +83,8 @@ class Opcode(IntEnum):
     VECTOR = 13
     GEMV = 14
     ALLREDUCE = 15
+    ROTARY = 16
+    REDUCE = 17
 
 
 class Format(IntEnum):
@@ -98,6 +101,7 @@ class Element(IntEnum):
     ADD = 1
     SUBTRACT = 2
     MULTIPLY = 3
+    GATE = 4
 
 
 class Function(IntEnum):
@@ -107,12 +111,23 @@ class Function(IntEnum):
     RECIPROCAL = 1
     RSQRT = 2
     GELU_TANH = 3
+    SILU = 4
+    SIGMOID = 5
+    GELU_ERF = 6
 
 
 class Norm(IntEnum):
     """What NORM computes."""
 
     LAYER = 0
+    RMS = 1
+
+
+class Reduce(IntEnum):
+    """What REDUCE computes."""
+
+    SUM = 0
+    MAX = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +151,7 @@ class Instruction:
 
 #: The header of every instruction.
 HEADER = (
-    Field("opcode", 4, "operation"),
+    Field("opcode", 5, "operation"),
     Field("wait", 7, "queues (bit: number) of which a token is taken before it starts"),
     Field("signal", 7, "queues (bit: number) to which a token goes when it retires"),
     Field("wait_channels", MAXIMUM_CHANNELS, "PIM queues of which a token is taken"),
@@ -158,7 +173,7 @@ _VECTOR_UNIT = (
     Field("function", 4, "which one of the operation's variants"),
     Field("rows", 10, "rows"),
     Field("n", 16, "elements of a row"),
-    Field("m", 10, "tokens of the tail"),
+    Field("m", 10, "tokens of the tail (TAIL), heads of a row (ROTARY)"),
     Field("a", 28, "tile address of operand a"),
     Field("a_stride", 20, "bytes from row to row of a; 0 repeats the row"),
     Field("a_format", 1, "Format of a"),
@@ -271,13 +286,14 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
             *("function", "rows", "n", "a", "a_stride", "a_format"),
             *("b", "b_stride", "b_format", "o", "o_stride", "o_format"),
         ),
-        "o = a, a + b, a - b or a × b, element by element.",
+        "o = a, a + b, a - b, a × b or SiLU(a) × b (GATE), element by element.",
     ),
     Instruction(
         Opcode.FUNCTION,
         _VECTOR_QUEUES,
         ("function", "rows", "n", "a", "a_stride", "a_format", "o", "o_stride", "o_format"),
-        "o = f(a), element by element.",
+        "o = f(a), element by element: exponential, reciprocal, reciprocal square root, GELU in "
+        "its tanh and its erf form, SiLU, logistic sigmoid.",
     ),
     Instruction(
         Opcode.NORM,
@@ -286,8 +302,26 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
             *("function", "rows", "n", "a", "a_stride", "a_format"),
             *("b", "b_format", "c", "o", "o_stride", "o_format", "x", "y"),
         ),
-        "LAYER: o = (a - mean) × rsqrt(variance + y) × b + c, with x = 1/n; b and c have n "
-        "elements in the format of b.",
+        "LAYER: o = (a - mean) × rsqrt(variance + y) × b + c; RMS: o = a × rsqrt(mean of squares + "
+        "y) × b; with x = 1/n. b and c have n elements in the format of b.",
+    ),
+    Instruction(
+        Opcode.ROTARY,
+        _VECTOR_QUEUES,
+        (
+            *("rows", "n", "m", "a", "a_stride", "a_format"),
+            *("b", "b_stride", "b_format", "o", "o_stride", "o_format"),
+        ),
+        "Rotary embedding of rows of m heads of n elements each: with c = b[2i] and s = b[2i + 1], "
+        "o[2i] = a[2i] × c - a[2i + 1] × s and o[2i + 1] = a[2i + 1] × c + a[2i] × s. All heads of "
+        "a row use one row of b, which has n elements.",
+    ),
+    Instruction(
+        Opcode.REDUCE,
+        _VECTOR_QUEUES,
+        ("function", "rows", "n", "a", "a_stride", "a_format", "o", "o_stride", "o_format", "x"),
+        "Of each row: the sum of its elements times x (SUM), or the largest one, of which a NaN is "
+        "never larger (MAX), followed by zeros to the width of the unit.",
     ),
     Instruction(
         Opcode.TRANSPOSE,

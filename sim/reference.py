@@ -15,7 +15,7 @@ import numpy.typing as npt
 from hw.arith import bf16
 from hw.arith.binary32 import tree_sum
 from hw.config import Config
-from hw.isa import LANE_SPACE, Element, Format, Function, Opcode, Queue
+from hw.isa import LANE_SPACE, Element, Format, Function, Norm, Opcode, Queue, Reduce
 from hw.npu.systolic_array import gemm_golden
 from hw.npu.vector import golden
 from hw.pim.mac_unit import accumulate_golden
@@ -300,6 +300,30 @@ class Reference:
             put(golden.elementwise(function, get("a"), get("b") if function else None))
         elif opcode is Opcode.FUNCTION:
             put(golden.function(Function(r["function"]), get("a")))
+        elif opcode is Opcode.NORM and r["function"] == Norm.RMS:
+            put(
+                golden.norm_rms(
+                    get("a"),
+                    row(r["b"]),
+                    inv_n=x,
+                    epsilon=y,
+                    lanes=lanes,
+                    partial_sums=partial_sums,
+                )
+            )
+        elif opcode is Opcode.ROTARY:
+            heads = r["m"]
+            a = self._get(r["a"], r["a_stride"], r["a_format"], rows, heads * n)
+            put(golden.rotary(a.reshape(rows, heads, n), get("b")).reshape(rows, heads * n))
+        elif opcode is Opcode.REDUCE:
+            values = np.zeros((rows, lanes), np.float32)
+            values[:, 0] = golden.reduce(
+                *(Reduce(r["function"]), get("a")),
+                scale=x,
+                lanes=lanes,
+                partial_sums=partial_sums,
+            )
+            put(values)
         elif opcode is Opcode.NORM:
             put(
                 golden.norm_layer(

@@ -1,12 +1,14 @@
-"""Exponential, reciprocal and reciprocal square root of binary32 numbers, from one unit.
+"""Elementary functions of binary32 numbers, from one unit.
 
 The argument is brought into an interval on which the result's significand v, in [1, 2], is a smooth
-function of a 23-bit fraction f: 2^f for the exponential, 2 / (1 + f) for the reciprocal, and
-2 / √(1 + f) or 2 / √(2 + 2f) for the reciprocal square root of an even or odd power of two. The
+function of a 23-bit fraction f: 2^f for the exponential, 2 / (1 + f) for the reciprocal,
+2 / √(1 + f) or 2 / √(2 + 2f) for the reciprocal square root of an even or odd power of two, and for
+the tail of the normal distribution a function of x in quarters of four, f = x/4 mod 1. The
 upper bits of f choose a quadratic (:mod:`hw.arith.quadratic`), the others are its variable t.
 Everything is in fixed point, so that the golden model and the unit agree bit for bit.
 
-Relative errors over all arguments with a normal result: at most 2⁻¹⁹, as the tests measure.
+Relative errors over all arguments with a normal result: at most 2⁻¹⁹, as the tests measure; of the
+tail's logarithm an absolute one of at most 2⁻¹⁶.
 """
 
 from itertools import pairwise
@@ -22,23 +24,35 @@ from hw.arith.quadratic import (
     C0_FRACTION,
     C1_FRACTION,
     C2_FRACTION,
+    POWER,
     T_BITS,
     T_DROPPED,
     TABLE,
     evaluate,
 )
 
-__all__ = ["Elementary", "Function", "exp", "reciprocal", "rsqrt"]
+__all__ = [
+    "Elementary",
+    "Function",
+    "exp",
+    "exp_scaled",
+    "normal_tail",
+    "reciprocal",
+    "rsqrt",
+]
 
 _LOG2_E = 0x17154765  # 28 fraction bits; off by less than 2⁻³⁰, relatively 2⁻³¹
+_TAIL_TABLE = 4  # the first of the four of the normal distribution's tail
 
 
-class Function(enum.Enum, shape=2):
+class Function(enum.Enum, shape=3):
     """What :class:`Elementary` computes."""
 
     EXP = 0
     RECIPROCAL = 1
     RSQRT = 2
+    EXP_SCALED = 3
+    NORMAL_TAIL = 4
 
 
 def _fields(x: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], ...]:
@@ -66,6 +80,20 @@ def exp(x: npt.ArrayLike) -> npt.NDArray[np.float32]:
     >>> exp([0.0, 1.0, -200.0, float("-inf")]).tolist()
     [1.0, 2.7182815074920654, 0.0, 0.0]
     """
+    return _exp(x, 127)
+
+
+def exp_scaled(x: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """Exponential of binary32 numbers times 2⁻¹², so that it overflows only beyond 97.
+
+    >>> (exp_scaled([0.0, 1.0, -80.0]) * 2**12 == exp([0.0, 1.0, -80.0])).all().item()
+    True
+    """
+    return _exp(x, 127 - POWER)
+
+
+def _exp(x: npt.ArrayLike, bias: int) -> npt.NDArray[np.float32]:
+    """Return exponentials; the bias of the exponent scales them."""
     sign, exponent, fraction = _fields(x)
     significand = np.where(exponent == 0, 0, fraction | 1 << 23)
     # x · log2(e) with 23 fraction bits; beyond |x| = 128 the exponent alone decides.
@@ -73,7 +101,7 @@ def exp(x: npt.ArrayLike) -> npt.NDArray[np.float32]:
     y = product >> np.clip(133 - exponent, 0, 31)
     y = np.where(sign, -y, y)
     v = evaluate(Function.EXP.value, y & 0x7FFFFF)
-    bits = _pack(0, (y >> 23) + 127, v)
+    bits = _pack(0, (y >> 23) + bias, v)
     bits = np.where(exponent >= 134, np.where(sign, 0, 0xFF << 23), bits)
     return _floats(np.where((exponent == 0xFF) & (fraction != 0), NAN_BITS, bits))
 
@@ -105,6 +133,25 @@ def rsqrt(x: npt.ArrayLike) -> npt.NDArray[np.float32]:
     return _floats(np.where(invalid, NAN_BITS, bits))
 
 
+def normal_tail(x: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """Logarithm of the normal distribution's tail, without its square: -2 · ln(2¹² · m(|x|)).
+
+    Here m(x) · exp(-x²/2) = Φ(-x), the probability beyond x: m is Mills' ratio over √(2π). The
+    result is between -16 and -8; from |x| = 16 on, where Φ(-|x|) is below 2⁻¹⁸⁰, it is -0.
+
+    >>> normal_tail([0.0, -20.0]).tolist() == [np.float32(-2 * np.log(2.0**11)).item(), -0.0]
+    True
+    """
+    _, exponent, fraction = _fields(x)
+    significand = np.where(exponent == 0, 0, fraction | 1 << 23)
+    # |x| / 4 with 23 fraction bits.
+    y = (significand << 4) >> np.clip(133 - exponent, 0, 31)
+    v = evaluate(_TAIL_TABLE + ((y >> 23) & 3), y & 0x7FFFFF)
+    bits = _pack(1, np.full_like(y, 127 + 3), v)
+    bits = np.where(exponent >= 127 + 4, 1 << 31, bits)
+    return _floats(np.where((exponent == 0xFF) & (fraction != 0), NAN_BITS, bits))
+
+
 class _Special(enum.Enum, shape=2):
     """What replaces a result that no quadratic gives."""
 
@@ -129,6 +176,7 @@ class _Argument(data.Struct):
     table: unsigned(2)
     shift: unsigned(5)
     is_exp: unsigned(1)
+    is_tail: unsigned(1)
     negative: unsigned(1)
 
 
@@ -138,10 +186,11 @@ def _register(shape, *, name=None):
 
 
 class Elementary(wiring.Component):
-    """Exponential, reciprocal or reciprocal square root of a binary32 number.
+    """Elementary functions of a binary32 number.
 
-    The golden models are :func:`exp`, :func:`reciprocal` and :func:`rsqrt`. Subnormal arguments
-    are read as zero; a result below 2⁻¹²⁶ is zero; every NaN is 0x7FC00000.
+    The golden models are :func:`exp`, :func:`reciprocal`, :func:`rsqrt`, :func:`exp_scaled` and
+    :func:`normal_tail`. Subnormal arguments are read as zero; a result below 2⁻¹²⁶ is zero; every
+    NaN is 0x7FC00000.
 
     A result leaves :attr:`latency` cycles after its argument enters, and an argument, of any
     function, may enter every cycle. The unit runs freely: no valid, no backpressure, no reset.
@@ -192,27 +241,35 @@ class Elementary(wiring.Component):
 
     def _reduce(self, m, rest):
         """Stages 1 to 3: return registers that hold a table and a fraction; write ``rest``."""
-        # Stage 1: sort out special cases, and multiply by either half of log2(e).
+        # Stage 1: sort out special cases, and multiply by either half of log2(e); a quarter for the
+        # tail stands at the same place.
         a = self.a
         is_zero, is_top = ~a.exponent.any(), a.exponent.all()
-        is_exp, is_rsqrt = self.function == Function.EXP, self.function == Function.RSQRT
+        is_exp = (self.function == Function.EXP) | (self.function == Function.EXP_SCALED)
+        is_rsqrt = self.function == Function.RSQRT
+        is_tail = self.function == Function.NORMAL_TAIL
         significand = Mux(is_zero, 0, Cat(a.fraction, 1))
         low, high = _register(24 + 14, name="low"), _register(24 + 15, name="high")
         first = _register(_Argument)
         m.d.sync += [
-            low.eq(significand * (_LOG2_E & 0x3FFF)),
-            high.eq(significand * (_LOG2_E >> 14)),
+            low.eq(Mux(is_tail, 0, significand * (_LOG2_E & 0x3FFF))),
+            high.eq(Mux(is_tail, significand << 12, significand * (_LOG2_E >> 14))),
             first.is_exp.eq(is_exp),
+            first.is_tail.eq(is_tail),
             first.negative.eq(a.sign),
             first.shift.eq(Mux(a.exponent < 133 - 31, 31, 133 - a.exponent)),
             first.table.eq(Mux(is_rsqrt, Cat(~a.exponent[0], 1), ~is_exp)),
             first.fraction.eq(a.fraction),
-            rest[0].sign.eq(a.sign & ~is_exp),
+            rest[0].sign.eq(Mux(is_tail, 1, a.sign & ~is_exp)),
             rest[0].special.eq(_Special.NONE),
         ]
         with m.Switch(self.function):
             with m.Case(Function.EXP):
                 m.d.sync += rest[0].exponent.eq(127)
+            with m.Case(Function.EXP_SCALED):
+                m.d.sync += rest[0].exponent.eq(127 - POWER)
+            with m.Case(Function.NORMAL_TAIL):
+                m.d.sync += rest[0].exponent.eq(127 + 3)
             with m.Case(Function.RSQRT):
                 m.d.sync += rest[0].exponent.eq(190 - (a.exponent + 1)[1:])
             with m.Default():
@@ -222,6 +279,9 @@ class Elementary(wiring.Component):
         with m.Elif(is_exp):
             with m.If(a.exponent >= 134):
                 m.d.sync += rest[0].special.eq(Mux(a.sign, _Special.ZERO, _Special.INFINITY))
+        with m.Elif(is_tail):
+            with m.If(a.exponent >= 127 + 4):
+                m.d.sync += rest[0].special.eq(_Special.ZERO)
         with m.Elif(is_zero):
             m.d.sync += rest[0].special.eq(_Special.INFINITY)
         with m.Elif(is_rsqrt & a.sign):
@@ -234,10 +294,10 @@ class Elementary(wiring.Component):
         second = _register(_Argument)
         m.d.sync += [product.eq((low[14:] + high)[8:]), second.eq(first)]
 
-        # Stage 3: bring the exponential's argument to 23 fraction bits; the rest is an exponent.
+        # Stage 3: bring the argument to 23 fraction bits; the rest is an exponent, or a table.
         magnitude = Signal(31)
         y = Signal(signed(32))
-        table, fraction = _register(2, name="table"), _register(23, name="fraction")
+        table, fraction = _register(3, name="table"), _register(23, name="fraction")
         m.d.comb += [
             magnitude.eq(product >> second.shift),
             y.eq(Mux(second.negative, -magnitude, magnitude)),
@@ -248,6 +308,8 @@ class Elementary(wiring.Component):
                 fraction.eq(y[:23]),
                 rest[2].exponent.eq(rest[1].exponent + y[23:].as_signed()),
             ]
+        with m.If(second.is_tail):
+            m.d.sync += [fraction.eq(magnitude[:23]), table.eq(_TAIL_TABLE | magnitude[23:25])]
         return table, fraction
 
     def _evaluate(self, m, table, fraction):

@@ -1,4 +1,4 @@
-"""Pipelined multipliers; their golden model is :func:`hw.arith.binary32.multiply`."""
+"""Pipelined multipliers; their golden models are in :mod:`hw.arith.binary32`."""
 
 from amaranth.hdl import *
 from amaranth.lib import data, wiring
@@ -77,7 +77,7 @@ class ProductBF16(wiring.Component):
 class _Rest(data.Struct):
     """What is known of a product beside its significand; the exponent is biased."""
 
-    exponent: signed(10)  # -125 to 383 unless a factor is special
+    exponent: signed(10)  # -253 to 510 unless a factor is special
     sign: unsigned(1)
     zero: unsigned(1)
     infinite: unsigned(1)
@@ -88,25 +88,47 @@ class _Rest(data.Struct):
 class Multiplier(wiring.Component):
     """Product of two binary32 numbers, rounded to nearest, ties to even.
 
+    At will it is multiplied by a power of two before it is rounded, so that neither a factor nor
+    the product leaves the range of exponents on the way to a result that is within it.
+
     Subnormal factors are read as zero; a product below 2⁻¹²⁶ after rounding is zero, of its sign;
     every NaN is 0x7FC00000.
 
     A product leaves :attr:`latency` cycles after its factors enter, and a pair of factors may
     enter every cycle. The unit runs freely: no valid, no backpressure, no reset.
 
+    Parameters
+    ----------
+    power : int
+        Exponent of the power of two, from -128 to 127.
+
     Members
     -------
     a, b : ``In(Binary32)``
         Factors.
+    scaled : ``In(1)``
+        Multiply by the power of two as well.
     o : ``Out(Binary32)``
         Product.
+
+    Raises
+    ------
+    ValueError
+        If ``power`` is out of range.
     """
 
     latency = 3  #: Cycles from factors to product.
 
     a: In(Binary32)
     b: In(Binary32)
+    scaled: In(1)
     o: Out(Binary32)
+
+    def __init__(self, *, power=0):
+        if not -128 <= power <= 127:
+            raise ValueError(f"power must be from -128 to 127, not {power!r}")
+        self._power = power
+        super().__init__()
 
     def elaborate(self, platform):
         m = Module()
@@ -121,7 +143,9 @@ class Multiplier(wiring.Component):
         m.d.sync += [
             low.eq(Cat(a.fraction, 1) * b.fraction[:12]),
             high.eq(Cat(a.fraction, 1) * Cat(b.fraction[12:], 1)),
-            rest.exponent.eq(a.exponent + b.exponent - 127),
+            rest.exponent.eq(
+                a.exponent + b.exponent - 127 + Mux(self.scaled, C(self._power, signed(8)), 0)
+            ),
             rest.sign.eq(a.sign ^ b.sign),
             rest.zero.eq(a_zero | b_zero),
             rest.infinite.eq(a_max | b_max),
@@ -139,7 +163,7 @@ class Multiplier(wiring.Component):
         wide = product[47]
         fraction = Signal(23)
         round_up = Signal()
-        exponent = Signal(signed(10))
+        exponent = Signal(signed(11))
         packed = Signal(32)
         carry = Signal()
         result = Signal(Binary32, reset_less=True)

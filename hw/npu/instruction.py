@@ -2,7 +2,7 @@
 
 from amaranth.lib import data
 
-from hw.isa import INSTRUCTIONS, OPERANDS, Opcode, Queue, layout
+from hw.isa import HEADER, INSTRUCTIONS, OPERANDS, Opcode, Queue, layout
 
 __all__ = ["SUB_UNITS", "instruction_layout", "legal_opcodes", "operand_layout"]
 
@@ -22,7 +22,7 @@ def instruction_layout(kind: Queue) -> data.StructLayout:
 def operand_layout(kind: Queue) -> data.StructLayout:
     """Shape of what a unit takes of an instruction: operation and operands, without the tokens."""
     fields = {item.name: item.bits for item in OPERANDS[kind]}
-    return data.StructLayout({"opcode": 4, **fields})
+    return data.StructLayout({"opcode": HEADER[0].bits, **fields})
 
 
 def legal_opcodes(kind: Queue) -> list[Opcode]:

@@ -101,7 +101,7 @@ class InstructionQueue(wiring.Component):
         with m.If(self.clear):
             m.d.sync += ending.eq(0)
         with m.Elif(self.i.valid & self.i.ready):
-            m.d.sync += ending.eq(self.i.payload[:4] == Opcode.END)
+            m.d.sync += ending.eq(self.i.payload[: HEADER[0].bits] == Opcode.END)
 
         # The head: decode, ask for tokens, start.
         head = data.View(instruction_layout(self._kind), waiting.r_data)

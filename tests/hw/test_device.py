@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hw.isa import Element, Format, Function, Opcode, Queue, lane_tile_address
+from hw.isa import Element, Format, Function, Norm, Opcode, Queue, Reduce, lane_tile_address
 from hw.memory.commands import Command
 from hw.presets import TINY
 from hw.program import Block, Program, queue_kind, stream_dtype
@@ -188,6 +188,61 @@ def attention(build, channel, out):
     return {f"attention {channel}": Block(channel, out, 0x200)}
 
 
+def vector_instructions(build, out):
+    """Run every operation and variant of the vector unit on what is loaded, and store it all."""
+    rows, n, half = 3, 16, 0x200
+    width = {Format.BF16: 2 * n, Format.BINARY32: 4 * n}
+    for channel in range(2):
+        build(
+            *(Queue.TAIL, Opcode.LOAD, (), [Queue.EPILOGUE] if channel else ()),
+            address=0x4000,
+            bursts=8,
+            rows=4,
+            stride=0x80,
+            lanes=1 << channel,
+            lane_address=0,
+            lane_stride=0x80,
+        )
+    a, b = lane_tile_address(0, 0), lane_tile_address(1, 0)
+    one = int(np.float32(1 / n).view(np.uint32))
+    kinds = [
+        *((Opcode.ELEMENTWISE, {"function": f}) for f in Element),
+        *((Opcode.FUNCTION, {"function": f}) for f in Function),
+        *((Opcode.NORM, {"function": f, "x": one, "y": one, "c": b + half}) for f in Norm),
+        *((Opcode.REDUCE, {"function": f, "x": one}) for f in Reduce),
+        (Opcode.ROTARY, {"n": n // 2, "m": 2}),
+        (Opcode.SOFTMAX, {"n": 13, "x": one}),
+        (Opcode.TAIL, {"function": 1, "m": 5, "c": b + half, "c_stride": 4 * n}),
+        (Opcode.ARGMAX, {"n": 15}),
+        (Opcode.TRANSPOSE, {"rows": 8, "n": 8, "o_stride": 0x20, "c_stride": 0x80}),
+    ]
+    stored = 0x800
+    for index, (opcode, fields) in enumerate(kinds):
+        place = lane_tile_address(index % 2, stored + index // 2 * 0x100)
+        a_format, b_format, o_format = (Format(index >> bit & 1) for bit in (0, 1, 2))
+        operands = {"rows": rows, "n": n, "a": a, "a_stride": width[a_format], "b": b}
+        operands |= {"b_stride": width[b_format], "o": place, "o_stride": width[o_format]}
+        operands |= {"a_format": a_format, "b_format": b_format, "o_format": o_format}
+        last = index == len(kinds) - 1
+        build(
+            *(Queue.EPILOGUE, opcode, () if index else [Queue.TAIL], [Queue.STORE] if last else ()),
+            **(operands | fields),
+        )
+    lines = -(-len(kinds) // 2) * 2
+    for channel in range(2):
+        build(
+            *(Queue.STORE, Opcode.STORE, () if channel else [Queue.EPILOGUE]),
+            address=out,
+            bursts=8,
+            rows=lines,
+            stride=0x80,
+            lanes=1 << channel,
+            lane_address=stored,
+            lane_stride=0x80,
+        )
+    return {f"vector {channel}": Block(channel, out, 0x80 * lines) for channel in range(2)}
+
+
 ROW_LISTS = ([5, 900, 6, 7], [11, 12, 13, 1023])
 
 
@@ -212,6 +267,15 @@ def test_attention_in_both_channels_equals_the_reference(device):
     assert counts[Command.PIM_GEMV] == 6
     assert counts[Command.PIM_GWRITE_DATA] == 4
     assert result.counters["pim_columns"] == 2 * 3 * 2 * (2 * 4) * TINY.banks
+
+
+def test_every_vector_instruction_equals_the_reference(device):
+    build = Builder()
+    program = build.program(ROW_LISTS, vector_instructions(build, 0x8000))
+    contents = [memory(3), memory(4)]
+    for content in contents:  # logarithms of magnitudes: also what overflows and what vanishes
+        content.view(np.uint16)[0x2000 : 0x2000 + 32] = np.arange(32) * 0x07F1 % 0x10000
+    assert_legal(check(device, program, contents))
 
 
 def test_programs_run_one_after_the_other(device):

@@ -4,11 +4,12 @@ from amaranth.hdl import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hw import isa
 from hw.arith.adder import Adder
 from hw.arith.elementary import Function
 from hw.npu.vector.lane import LaneControl, Source
 from hw.npu.vector.ports import READ_LATENCY, NumberFormat
-from hw.npu.vector.schedule import THREE_SWEEPS, Route
+from hw.npu.vector.schedule import PAIRED, SUMMED_ROWS, Route
 from hw.npu.vector.taps import of_routes, select, taps_layout
 
 __all__ = ["Control"]
@@ -33,8 +34,48 @@ ROUTES = {
         "adder_1_a": Source.MULTIPLIER_2,
         "adder_1_b": Source.SCALAR,
         "adder_2_a": Source.ELEMENTARY,
-        "adder_2_b": Source.ONE,
+        "adder_2_b": Source.DOWN,
         "result": Source.MULTIPLIER_2,
+    },
+    Route.GELU_ERF: {
+        "multiplier_1_a": Source.B,
+        "multiplier_1_b": Source.B,
+        "adder_1_a": Source.MULTIPLIER_1,
+        "adder_1_b": Source.ELEMENTARY,
+        "adder_2_a": Source.ELEMENTARY,
+        "adder_2_b": Source.STEP,
+        "adder_2_step": 1,
+        "multiplier_2_a": Source.ADDER_2,
+        "multiplier_2_b": Source.C,
+        "multiplier_2_down": 1,
+        "result": Source.MULTIPLIER_2,
+    },
+    Route.SIGMOID: {
+        "adder_2_a": Source.ELEMENTARY,
+        "adder_2_b": Source.DOWN,
+        "multiplier_2_a": Source.ELEMENTARY,
+        "multiplier_2_b": Source.C,
+        "multiplier_2_down": 1,
+        "result": Source.MULTIPLIER_2,
+    },
+    Route.GATE: {
+        "adder_2_a": Source.ELEMENTARY,
+        "adder_2_b": Source.DOWN,
+        "multiplier_2_a": Source.ELEMENTARY,
+        "multiplier_2_b": Source.C,
+        "multiplier_2_down": 1,
+        "multiplier_1_a": Source.MULTIPLIER_2,
+        "multiplier_1_b": Source.B,
+        "result": Source.MULTIPLIER_1,
+    },
+    Route.ROTARY: {
+        "multiplier_1_a": Source.A,
+        "multiplier_1_b": Source.COSINE,
+        "multiplier_2_a": Source.PARTNER,
+        "multiplier_2_b": Source.SINE,
+        "adder_1_a": Source.MULTIPLIER_1,
+        "adder_1_b": Source.TURN,
+        "result": Source.ADDER_1,
     },
     Route.NORM: {
         "adder_1_a": Source.A,
@@ -46,6 +87,17 @@ ROUTES = {
         "adder_2_a": Source.MULTIPLIER_1,
         "adder_2_b": Source.PARTIAL,
         "result": Source.ADDER_2,
+    },
+    Route.RMS: {
+        "adder_1_a": Source.A,
+        "adder_1_b": Source.SCALAR,
+        "multiplier_1_a": Source.ADDER_1,
+        "multiplier_1_b": Source.SCALAR,
+        "multiplier_2_a": Source.MULTIPLIER_1,
+        "multiplier_2_b": Source.B,
+        "adder_2_a": Source.MULTIPLIER_1,
+        "adder_2_b": Source.PARTIAL,
+        "result": Source.MULTIPLIER_2,
     },
     Route.SOFTMAX: {
         "multiplier_1_a": Source.A,
@@ -68,6 +120,13 @@ ROUTES = {
         "adder_1_b": Source.C,
         "result": Source.ADDER_1,
     },
+    Route.SUM: {
+        "multiplier_1_a": Source.A,
+        "multiplier_1_b": Source.SCALAR,
+        "adder_2_a": Source.MULTIPLIER_1,
+        "adder_2_b": Source.PARTIAL,
+    },
+    Route.MAX: {"multiplier_1_a": Source.A, "multiplier_1_b": Source.SCALAR},
     Route.ARGMAX: {"multiplier_1_a": Source.A, "multiplier_1_b": Source.SCALAR},
 }
 
@@ -86,7 +145,7 @@ class Control(wiring.Component):
         Slots in flight.
     route : ``In(Route)``
         Route of the instruction.
-    function : ``In(2)``
+    function : ``In(4)``
         Its variant.
     a_format, b_format, c_format, o_format : ``In(NumberFormat)``
         Formats of its operands and of its result.
@@ -111,7 +170,7 @@ class Control(wiring.Component):
             {
                 "taps": In(taps_layout(schedule.taps)),
                 "route": In(Route),
-                "function": In(2),
+                "function": In(4),
                 "a_format": In(NumberFormat),
                 "b_format": In(NumberFormat),
                 "c_format": In(NumberFormat),
@@ -130,7 +189,7 @@ class Control(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         schedule, route, taps = self._schedule, self.route, self.taps
-        summing = (*THREE_SWEEPS, Route.TAIL)
+        summing = (*SUMMED_ROWS, Route.TAIL)
 
         def at(name, place, *routes):
             return select(m, name, taps, route, of_routes(place, *routes))
@@ -158,10 +217,13 @@ class Control(wiring.Component):
         with m.Switch(route):
             with m.Case(Route.FUNCTION):
                 m.d.comb += self.o.function.eq(self.function)
-            with m.Case(Route.GELU_TANH):
-                self._gelu(m)
+            with m.Case(*PAIRED):
+                self._paired(m)
             with m.Case(Route.NORM):
-                self._norm(m)
+                self._square(m)
+                self._shift(m)
+            with m.Case(Route.RMS):
+                self._square(m)
             with m.Case(Route.SOFTMAX):
                 m.d.comb += self.o.function.eq(Function.EXP)
             with m.Case(Route.TAIL):
@@ -180,7 +242,7 @@ class Control(wiring.Component):
 
         # Partial sums.
         partial = at("partial", lambda way: schedule.accumulate(way) + Adder.latency, *summing)
-        folded = at("folded_slot", schedule.lane_sum, *THREE_SWEEPS)
+        folded = at("folded_slot", schedule.lane_sum, *SUMMED_ROWS)
         next_phase = Signal.like(self.phase)
         m.d.comb += [
             self.phase.eq(Mux(partial.valid & partial.fold, 0, next_phase)),
@@ -189,34 +251,50 @@ class Control(wiring.Component):
         m.d.sync += next_phase.eq(self.phase + 1)
         return m
 
-    def _gelu(self, m):
+    def _paired(self, m):
         """Let the two halves of each pair of cycles choose what enters the units used twice."""
-        schedule, taps = self._schedule, self.taps
+        schedule, taps, route = self._schedule, self.taps, self.route
         m.d.comb += self.summed.eq(~0)
-        with m.If(taps[READ_LATENCY + 1].valid):
+        with m.If((route == Route.SIGMOID) & (self.function == isa.Function.SIGMOID)):
+            m.d.comb += self.o.multiplier_2_b.eq(Source.SCALAR)
+        with m.If(route == Route.GELU_TANH):
+            with m.If(taps[READ_LATENCY + 1].valid):
+                m.d.comb += [
+                    self.o.multiplier_1_a.eq(Source.A),
+                    self.o.multiplier_1_b.eq(Source.A),
+                ]
+            with m.Else():
+                m.d.comb += [
+                    self.o.multiplier_1_a.eq(Source.ADDER_1),
+                    self.o.multiplier_1_b.eq(Source.B),
+                ]
+            with m.If(taps[schedule.multiplier_2(Route.GELU_TANH)].valid):
+                m.d.comb += [
+                    self.o.multiplier_2_a.eq(Source.MULTIPLIER_1),
+                    self.o.multiplier_2_b.eq(Source.SCALAR),
+                ]
+            with m.Else():
+                m.d.comb += [
+                    self.o.multiplier_2_a.eq(Source.LATE),
+                    self.o.multiplier_2_b.eq(Source.C),
+                    self.o.multiplier_2_down.eq(1),
+                ]
+        first = select(m, "first", taps, route, of_routes(schedule.first_function, *PAIRED))
+        with m.If(first.valid):
             m.d.comb += [
-                self.o.multiplier_1_a.eq(Source.A),
-                self.o.multiplier_1_b.eq(Source.A),
+                self.o.elementary_a.eq(
+                    Mux(route == Route.GELU_TANH, Source.MULTIPLIER_1, Source.A)
+                ),
+                self.o.elementary_minus.eq(route != Route.GELU_ERF),
+                self.o.function.eq(
+                    Mux(route == Route.GELU_ERF, Function.NORMAL_TAIL, Function.EXP_SCALED)
+                ),
             ]
-        with m.Else():
+        with m.Elif(route == Route.GELU_ERF):
             m.d.comb += [
-                self.o.multiplier_1_a.eq(Source.ADDER_1),
-                self.o.multiplier_1_b.eq(Source.B),
-            ]
-        with m.If(taps[schedule.multiplier_2(Route.GELU_TANH)].valid):
-            m.d.comb += [
-                self.o.multiplier_2_a.eq(Source.MULTIPLIER_1),
-                self.o.multiplier_2_b.eq(Source.SCALAR),
-            ]
-        with m.Else():
-            m.d.comb += [
-                self.o.multiplier_2_a.eq(Source.LATE),
-                self.o.multiplier_2_b.eq(Source.C),
-            ]
-        with m.If(taps[schedule.exponential].valid):
-            m.d.comb += [
-                self.o.elementary_a.eq(Source.MULTIPLIER_1),
+                self.o.elementary_a.eq(Source.ADDER_1),
                 self.o.elementary_minus.eq(1),
+                self.o.elementary_half.eq(1),
                 self.o.function.eq(Function.EXP),
             ]
         with m.Else():
@@ -225,12 +303,15 @@ class Control(wiring.Component):
                 self.o.function.eq(Function.RECIPROCAL),
             ]
 
-    def _norm(self, m):
-        """Square in the second sweep; in the third add the shift where the other two sum."""
+    def _square(self, m):
+        """Square in the sweep before the last one."""
         squared = self.taps[self._schedule.multiplier_1(Route.NORM)]
-        shifted = self.taps[self._schedule.result(Route.NORM) - Adder.latency]
         with m.If(squared.sweep == 1):
             m.d.comb += self.o.multiplier_1_b.eq(Source.ADDER_1)
+
+    def _shift(self, m):
+        """Add the shift, in the last sweep, where the other two sum."""
+        shifted = self.taps[self._schedule.result(Route.NORM) - Adder.latency]
         with m.If(shifted.valid & (shifted.sweep == 2)):
             m.d.comb += [
                 self.o.adder_2_a.eq(Source.MULTIPLIER_2),

@@ -5,12 +5,12 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from hw.isa import Element, Format, Function, Opcode, Queue
+from hw.isa import Element, Format, Function, Norm, Opcode, Queue, Reduce
 from hw.npu.instruction import operand_layout
 from hw.npu.vector.address import Walk
 from hw.npu.vector.issuer import GROUP_ROWS, Loops
 from hw.npu.vector.ports import NumberFormat
-from hw.npu.vector.schedule import THREE_SWEEPS, Route
+from hw.npu.vector.schedule import PAIRED, SWEEPS, Route, route_of
 
 __all__ = ["Decoder", "Work"]
 
@@ -19,7 +19,7 @@ class Work(data.Struct):
     """What of an instruction stays the same while it runs."""
 
     route: Route
-    function: 2
+    function: 4
     a_format: NumberFormat
     b_format: NumberFormat
     c_format: NumberFormat
@@ -89,16 +89,20 @@ class Decoder(wiring.Component):
                     for element in Element:
                         with m.Case(element):
                             m.d.comb += work.route.eq(Route[element.name])
+                with m.If(i.function == Element.GATE):
+                    m.d.comb += work.c_format.eq(i.a_format)
             with m.Case(Opcode.FUNCTION):
-                m.d.comb += work.route.eq(Route.FUNCTION)
-                with m.If(i.function == Function.GELU_TANH):
-                    m.d.comb += [
-                        work.route.eq(Route.GELU_TANH),
-                        work.b_format.eq(i.a_format),
-                        work.c_format.eq(i.a_format),
-                    ]
+                m.d.comb += [work.b_format.eq(i.a_format), work.c_format.eq(i.a_format)]
+                with m.Switch(i.function):
+                    for function in Function:
+                        with m.Case(function):
+                            m.d.comb += work.route.eq(route_of(Opcode.FUNCTION, function))
             with m.Case(Opcode.NORM):
-                m.d.comb += work.route.eq(Route.NORM)
+                m.d.comb += work.route.eq(Mux(i.function == Norm.RMS, Route.RMS, Route.NORM))
+            with m.Case(Opcode.ROTARY):
+                m.d.comb += work.route.eq(Route.ROTARY)
+            with m.Case(Opcode.REDUCE):
+                m.d.comb += work.route.eq(Mux(i.function == Reduce.MAX, Route.MAX, Route.SUM))
             with m.Case(Opcode.SOFTMAX):
                 m.d.comb += work.route.eq(Route.SOFTMAX)
                 m.d.comb += [work.a_format.eq(Format.BINARY32), work.o_format.eq(Format.BF16)]
@@ -144,18 +148,29 @@ class Decoder(wiring.Component):
             loops.slots.eq(steps - 1),
             loops.live.eq(steps),
             loops.rows.eq(i.rows - 1),
-            loops.every_second.eq(route == Route.GELU_TANH),
+            loops.every_second.eq(Cat(route == way for way in PAIRED).any()),
         ]
         with m.Switch(route):
-            for way in THREE_SWEEPS:
+            for way in SWEEPS:
                 with m.Case(way):
                     m.d.comb += [
                         loops.slots.eq(row_slots - 1),
                         loops.fold.eq(row_slots - schedule.partial_sums),
+                        loops.first_sweep.eq(3 - SWEEPS[way]),
                         loops.sweeps.eq(2),
                         *(loops.gaps[k].eq(schedule.gap(way, k)) for k in range(2)),
                         loops.group_gap.eq(schedule.group_gap(way)),
                     ]
+            with m.Case(Route.SUM):
+                m.d.comb += [
+                    loops.slots.eq(row_slots - 1),
+                    loops.fold.eq(row_slots - schedule.partial_sums),
+                ]
+            with m.Case(Route.ROTARY):
+                m.d.comb += [
+                    loops.blocks.eq(i.m - 1),
+                    self.empty.eq((i.rows == 0) | (i.n == 0) | (i.m == 0)),
+                ]
             with m.Case(Route.TAIL):
                 m.d.comb += [
                     loops.slots.eq(tail_slots - 1),
@@ -196,12 +211,14 @@ class Decoder(wiring.Component):
             *rows("o", i.o, work.o_format, i.o_stride),
         ]
         with m.Switch(work.route):
-            with m.Case(Route.GELU_TANH):
+            with m.Case(Route.GELU_TANH, Route.GELU_ERF, Route.SIGMOID):
                 m.d.comb += [
                     *rows("b", i.a, work.a_format, i.a_stride),
                     *rows("c", i.a, work.a_format, i.a_stride),
                 ]
-            with m.Case(Route.NORM):
+            with m.Case(Route.GATE):
+                m.d.comb += rows("c", i.a, work.a_format, i.a_stride)
+            with m.Case(Route.NORM, Route.RMS):
                 m.d.comb += [
                     *walk("b", i.b, width(work.b_format), 0),
                     *walk("c", i.c, width(work.b_format), 0),

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hw.arith import bf16
-from hw.arith.binary32 import add, flush, multiply, subtract, tree_sum
-from hw.arith.elementary import exp, reciprocal, rsqrt
-from hw.isa import Element, Format, Function
+from hw.arith.binary32 import add, flush, multiply, multiply_scaled, subtract, tree_sum
+from hw.arith.elementary import exp, exp_scaled, normal_tail, reciprocal, rsqrt
+from hw.arith.quadratic import POWER
+from hw.isa import Element, Format, Function, Reduce
 
 __all__ = [
     "GELU_C0",
@@ -19,9 +20,16 @@ __all__ = [
     "elementwise",
     "fold",
     "function",
+    "gate",
+    "gelu_erf",
     "gelu_tanh",
     "norm_layer",
+    "norm_rms",
+    "reduce",
+    "rotary",
     "row_sum",
+    "sigmoid",
+    "silu",
     "softmax",
     "tail",
     "transpose",
@@ -37,6 +45,8 @@ GELU_C1 = np.float32(2 * np.sqrt(2 / np.pi) * 0.044715)
 _ZERO = np.float32(0)
 _MINUS_ZERO = np.float32(-0.0)
 _ONE = np.float32(1)
+_UP = np.float32(2.0**POWER)
+_DOWN = np.float32(2.0**-POWER)
 
 
 def _rounded(x: Floats, o_format: Format) -> Floats:
@@ -110,7 +120,7 @@ def elementwise(
     b: npt.ArrayLike | None = None,
     o_format: Format = Format.BINARY32,
 ) -> Floats:
-    """ELEMENTWISE: a, a + b, a - b or a × b in binary32, rounded to the result's format.
+    """ELEMENTWISE: a, a + b, a - b, a × b or SiLU(a) × b in binary32, rounded to a format.
 
     A copy reads subnormal numbers as zero and makes NaNs canonical, as every operation does.
 
@@ -121,22 +131,78 @@ def elementwise(
         return _rounded(add(a, _MINUS_ZERO), o_format)
     if b is None:
         raise ValueError(f"b must be given for {operation.name}")
-    compute = {Element.ADD: add, Element.SUBTRACT: subtract, Element.MULTIPLY: multiply}[operation]
+    compute = {
+        Element.ADD: add,
+        Element.SUBTRACT: subtract,
+        Element.MULTIPLY: multiply,
+        Element.GATE: gate,
+    }[operation]
     return _rounded(compute(a, b), o_format)
+
+
+def _over_exp(x: npt.ArrayLike, z: Floats) -> Floats:
+    """Return x / (1 + exp(-z)).
+
+    1 + exp(-z) is carried times 2⁻¹², so that it does not overflow where the result is normal.
+    """
+    return multiply_scaled(x, reciprocal(add(exp_scaled(np.negative(z)), _DOWN)), -POWER)
 
 
 def gelu_tanh(x: npt.ArrayLike) -> Floats:
     """GELU in its tanh form, x / (1 + exp(-2u)) with u = √(2/π) · (x + 0.044715 · x³).
 
-    Within 1 bfloat16 ulp of the true value of that form wherever it is at least 2⁻¹²⁴; below, where
-    exp(-2u) overflows, the result is zero.
+    Zero and +infinity remain, -infinity becomes a NaN.
 
     >>> bf16.round(gelu_tanh([0.0, 1.0, -3.0])).tolist()
     [0.0, 0.83984375, -0.003631591796875]
     """
     p = add(multiply(multiply(x, x), GELU_C1), GELU_C0)
-    e = exp(np.negative(multiply(x, p)))
-    return multiply(x, reciprocal(add(e, _ONE)))
+    return _over_exp(x, multiply(x, p))
+
+
+def gelu_erf(x: npt.ArrayLike) -> Floats:
+    """GELU in its erf form, x · Φ(x), with Φ the distribution function of the normal distribution.
+
+    Φ(-|x|) = exp(-(x² + w)/2) · 2⁻¹², where w is :func:`hw.arith.elementary.normal_tail` of x, and
+    for x > 0 it is subtracted from 1; both are carried times 2¹². Zero and +infinity remain,
+    -infinity becomes a NaN.
+
+    >>> bf16.round(gelu_erf([0.0, 1.0, -3.0])).tolist()
+    [0.0, 0.83984375, -0.00404357910156250]
+    """
+    x = np.asarray(x, np.float32)
+    square = add(multiply(x, x), normal_tail(x))
+    tail = exp(np.float32(-0.5) * square)
+    positive = ~np.signbit(x)
+    step = np.where(positive, _UP, _ZERO)
+    return multiply_scaled(x, add(step, np.where(positive, -tail, tail)), -POWER)
+
+
+def silu(x: npt.ArrayLike) -> Floats:
+    """SiLU, x / (1 + exp(-x)); zero and +infinity remain, -infinity becomes a NaN.
+
+    >>> bf16.round(silu([0.0, 1.0, -80.0])).tolist()
+    [0.0, 0.73046875, -1.4408317006462208e-33]
+    """
+    return _over_exp(x, np.asarray(x, np.float32))
+
+
+def sigmoid(x: npt.ArrayLike) -> Floats:
+    """Logistic sigmoid, 1 / (1 + exp(-x)); +0 at -infinity.
+
+    >>> sigmoid([0.0, float("inf"), float("-inf")]).tolist()
+    [0.5, 1.0, 0.0]
+    """
+    return _over_exp(_ONE, np.asarray(x, np.float32))
+
+
+def gate(a: npt.ArrayLike, b: npt.ArrayLike) -> Floats:
+    """Gated linear unit: SiLU(a) × b (SwiGLU), both steps in binary32.
+
+    >>> gate([-1.0], [2.0]).tolist() == (2 * silu([-1.0])).tolist()
+    True
+    """
+    return multiply(silu(a), b)
 
 
 def function(name: Function, a: npt.ArrayLike, o_format: Format = Format.BINARY32) -> Floats:
@@ -146,6 +212,9 @@ def function(name: Function, a: npt.ArrayLike, o_format: Format = Format.BINARY3
         Function.RECIPROCAL: reciprocal,
         Function.RSQRT: rsqrt,
         Function.GELU_TANH: gelu_tanh,
+        Function.GELU_ERF: gelu_erf,
+        Function.SILU: silu,
+        Function.SIGMOID: sigmoid,
     }[name]
     return _rounded(compute(np.asarray(a, np.float32)), o_format)
 
@@ -186,6 +255,98 @@ def norm_layer(
     r = rsqrt(add(variance, np.float32(epsilon)))
     o = add(multiply(multiply(d, r[..., np.newaxis]), gamma), beta)
     return _rounded(o, o_format)
+
+
+def norm_rms(
+    a: npt.ArrayLike,
+    gamma: npt.ArrayLike,
+    *,
+    inv_n: float,
+    epsilon: float,
+    lanes: int,
+    partial_sums: int,
+    o_format: Format = Format.BINARY32,
+) -> Floats:
+    """NORM RMS: a · rsqrt(mean of squares + epsilon) · gamma, row by row.
+
+    Parameters and result are those of :func:`norm_layer`.
+
+    >>> norm_rms([[3.0, -3.0]], [1.0, 2.0], inv_n=0.5, epsilon=0, lanes=2, partial_sums=4).round(4)
+    array([[ 1., -2.]], dtype=float32)
+    """
+    squares = multiply(row_sum(multiply(a, a), lanes, partial_sums), np.float32(inv_n))
+    r = rsqrt(add(squares, np.float32(epsilon)))
+    return _rounded(multiply(multiply(a, r[..., np.newaxis]), gamma), o_format)
+
+
+def rotary(a: npt.ArrayLike, b: npt.ArrayLike, o_format: Format = Format.BINARY32) -> Floats:
+    """ROTARY: neighbouring pairs of elements turned by the angles of their position.
+
+    Products and their sum are rounded one by one.
+
+    Parameters
+    ----------
+    a
+        Rows of heads, ``[..., rows, m, n]``.
+    b
+        ``[..., rows, n]`` or ``[n]``: for each pair its cosine, then its sine.
+    o_format
+        Format of the result.
+
+    Returns
+    -------
+    ``[..., rows, m, n]``.
+
+    >>> rotary([[[1.0, 2.0]]], [0.0, 1.0]).tolist()
+    [[[-2.0, 1.0]]]
+    """
+    a = np.asarray(a, np.float32)
+    b = np.asarray(b, np.float32)[..., np.newaxis, :]
+    o = np.empty_like(a)
+    even, odd, cosine, sine = a[..., 0::2], a[..., 1::2], b[..., 0::2], b[..., 1::2]
+    o[..., 0::2] = subtract(multiply(even, cosine), multiply(odd, sine))
+    o[..., 1::2] = add(multiply(odd, cosine), multiply(even, sine))
+    return _rounded(o, o_format)
+
+
+def reduce(
+    operation: Reduce,
+    a: npt.ArrayLike,
+    *,
+    scale: float = 1.0,
+    lanes: int,
+    partial_sums: int,
+    o_format: Format = Format.BINARY32,
+) -> Floats:
+    """REDUCE: one number of each row.
+
+    Parameters
+    ----------
+    operation
+        SUM: the sum of the row, times ``scale``. MAX: its largest element, the first of equals; a
+        NaN only if there is nothing else.
+    a
+        Rows, ``[..., n]``.
+    scale
+        The instruction's binary32 constant x.
+    lanes, partial_sums
+        As in :func:`row_sum`.
+    o_format
+        Format of the result.
+
+    Returns
+    -------
+    ``[...]``.
+
+    >>> reduce(Reduce.SUM, [[1.0, 2.0]], scale=0.5, lanes=2, partial_sums=4).tolist()
+    [1.5]
+    """
+    a = np.asarray(a, np.float32)
+    if operation == Reduce.SUM:
+        return _rounded(multiply(row_sum(a, lanes, partial_sums), np.float32(scale)), o_format)
+    chosen = np.asarray(argmax(a), np.int64)[..., np.newaxis]
+    largest = np.take_along_axis(multiply(a, _ONE), chosen, axis=-1)[..., 0]
+    return _rounded(largest, o_format)
 
 
 def softmax(a: npt.ArrayLike, scale: float, *, lanes: int, partial_sums: int) -> Floats:

@@ -28,7 +28,8 @@ class Loops(data.Struct):
     fold: _SLOT_BITS  #: slot of a block from which on its partial sums are final
     blocks: 16  #: of a row
     rows: 10  #: rows
-    sweeps: 2  #: sweeps over the rows of a group
+    first_sweep: 2  #: number of the first sweep over the rows of a group, and of the last one
+    sweeps: 2
     every_second: 1  #: only every second cycle takes a slot
     pause: _GAP_BITS  #: cycles without a slot after each block
     gaps: data.ArrayLayout(_GAP_BITS, 2)  #: least cycles from the first row of a sweep to the next
@@ -154,7 +155,7 @@ class Issuer(wiring.Component):
                     m.d.sync += row.eq(0)
                     with m.If(last_sweep):
                         m.d.sync += [
-                            sweep.eq(0),
+                            sweep.eq(loops.first_sweep),
                             group_left.eq(left - 1),
                             gap.eq(loops.group_gap),
                             running.eq(left != 0),
@@ -171,7 +172,7 @@ class Issuer(wiring.Component):
                 row.eq(0),
                 left.eq(self.loops.rows),
                 group_left.eq(self.loops.rows),
-                sweep.eq(0),
+                sweep.eq(self.loops.first_sweep),
                 wait.eq(0),
                 gap.eq(0),
             ]

@@ -12,7 +12,7 @@ from hw.arith.multiplier import Multiplier
 from hw.npu.vector.golden import GELU_C0, GELU_C1
 from hw.npu.vector.issuer import GROUP_ROWS
 from hw.npu.vector.lane import Scalars
-from hw.npu.vector.schedule import THREE_SWEEPS, Route
+from hw.npu.vector.schedule import SWEEPS, Route
 from hw.npu.vector.taps import of_routes, select, taps_layout
 
 __all__ = ["RowScalars"]
@@ -24,7 +24,8 @@ _MINUS_ZERO = 0x80000000
 class RowScalars(wiring.Component):
     """Center and scale of each row of a group, and which scalar enters the lanes where.
 
-    NORM: center = sum of the first sweep · x, scale = rsqrt(sum of the second · x + y).
+    NORM: center = sum of the first sweep · x, scale = rsqrt(sum of the second · x + y); RMS has
+    only the scale.
     SOFTMAX: center = largest element, or zero if that is -infinity or a NaN; scale = 1 / sum, or
     zero if the sum is. Centers are kept with the opposite sign, ready to be added.
 
@@ -49,6 +50,8 @@ class RowScalars(wiring.Component):
         Weight of a token (TAIL).
     o : ``Out(Scalars)``
         Numbers for all lanes.
+    reduced : ``Out(Binary32)``
+        What SUM and MAX make of a row.
     """
 
     def __init__(self, schedule):
@@ -63,6 +66,7 @@ class RowScalars(wiring.Component):
                 "largest": In(Binary32),
                 "weight": In(Binary32),
                 "o": Out(Scalars),
+                "reduced": Out(Binary32),
             }
         )
 
@@ -86,6 +90,9 @@ class RowScalars(wiring.Component):
             elementary.a.eq(Mux(softmax, self.sum.as_value(), adder.o.as_value())),
             elementary.function.eq(Mux(softmax, Function.RECIPROCAL, Function.RSQRT)),
         ]
+        m.d.comb += self.reduced.eq(
+            Mux(route == Route.MAX, self.largest.as_value(), multiplier.o.as_value())
+        )
         center = Signal(Binary32)
         scale = Signal(Binary32)
         nothing = self.largest.exponent.all() & (self.largest.sign | self.largest.fraction.any())
@@ -101,8 +108,8 @@ class RowScalars(wiring.Component):
         m.submodules.scales = scales = Memory(shape=32, depth=GROUP_ROWS, init=[])
         center_write, center_read = centers.write_port(), centers.read_port()
         scale_write, scale_read = scales.write_port(), scales.read_port()
-        center_made = at("center_made", schedule.center, *THREE_SWEEPS)
-        scale_made = at("scale_made", schedule.scale, *THREE_SWEEPS)
+        center_made = at("center_made", schedule.center, *SWEEPS)
+        scale_made = at("scale_made", schedule.scale, *SWEEPS)
         row_done = Mux(softmax, center_made.last, center_made.fold)
         m.d.comb += [
             center_write.addr.eq(center_made.row),
@@ -115,10 +122,11 @@ class RowScalars(wiring.Component):
 
         # They are read two cycles before their use, and in the cycle between stand at the ports.
         def scale_use(way):
-            return schedule.multiplier_1(way) if way is Route.NORM else schedule.multiplier_2(way)
+            softmax = way is Route.SOFTMAX
+            return schedule.multiplier_2(way) if softmax else schedule.multiplier_1(way)
 
-        to_center = at("to_center", lambda way: schedule.adder_1(way) - 2, *THREE_SWEEPS)
-        to_scale = at("to_scale", lambda way: scale_use(way) - 2, *THREE_SWEEPS)
+        to_center = at("to_center", lambda way: schedule.adder_1(way) - 2, *SWEEPS)
+        to_scale = at("to_scale", lambda way: scale_use(way) - 2, *SWEEPS)
         m.d.comb += [center_read.addr.eq(to_center.row), scale_read.addr.eq(to_scale.row)]
         centered = self.taps[schedule.adder_1(Route.NORM) - 1].sweep != 0
         scaled = self.taps[schedule.multiplier_1(Route.NORM) - 1].sweep != 0
@@ -136,6 +144,11 @@ class RowScalars(wiring.Component):
                     self.o.adder_1_b.eq(Mux(centered, center_read.data, _MINUS_ZERO)),
                     self.o.multiplier_1_b.eq(Mux(scaled, scale_read.data, _ONE)),
                 ]
+            with m.Case(Route.RMS):
+                m.d.sync += [
+                    self.o.adder_1_b.eq(_MINUS_ZERO),
+                    self.o.multiplier_1_b.eq(scale_read.data),
+                ]
             with m.Case(Route.SOFTMAX):
                 m.d.sync += [
                     self.o.multiplier_1_b.eq(self.x),
@@ -144,6 +157,8 @@ class RowScalars(wiring.Component):
                 ]
             with m.Case(Route.TAIL):
                 m.d.sync += [self.o.multiplier_1_b.eq(self.weight), self.o.adder_1_b.eq(0)]
-            with m.Case(Route.ARGMAX):
+            with m.Case(Route.SIGMOID):
+                m.d.sync += self.o.multiplier_2_b.eq(_ONE)
+            with m.Case(Route.SUM, Route.MAX, Route.ARGMAX):
                 m.d.sync += self.o.multiplier_1_b.eq(_ONE)
         return m

@@ -8,7 +8,7 @@ from hw.arith.adder import Adder
 from hw.arith.elementary import Elementary
 from hw.arith.multiplier import Multiplier
 from hw.config import Config
-from hw.isa import Element, Function, Opcode
+from hw.isa import Element, Function, Norm, Opcode, Reduce
 from hw.npu.vector.fold import SerialFold
 from hw.npu.vector.issuer import GROUP_ROWS
 from hw.npu.vector.lane import LATE_WAIT, Source
@@ -16,10 +16,10 @@ from hw.npu.vector.lane_tree import LaneTree
 from hw.npu.vector.largest import Largest
 from hw.npu.vector.ports import READ_LATENCY
 
-__all__ = ["Route", "Schedule", "cycles", "route_of"]
+__all__ = ["PAIRED", "SUMMED_ROWS", "SWEEPS", "Route", "Schedule", "cycles", "route_of"]
 
 
-class Route(enum.Enum, shape=4):
+class Route(enum.Enum, shape=5):
     """The ways through the lanes."""
 
     COPY = 0
@@ -33,10 +33,30 @@ class Route(enum.Enum, shape=4):
     TAIL = 8
     ARGMAX = 9
     TRANSPOSE = 10
+    GELU_ERF = 11
+    SIGMOID = 12
+    GATE = 13
+    RMS = 14
+    ROTARY = 15
+    SUM = 16
+    MAX = 17
 
 
-#: Routes whose rows are swept over three times.
-THREE_SWEEPS = (Route.NORM, Route.SOFTMAX)
+#: Routes whose rows are swept over again and again: by the number of sweeps.
+SWEEPS = {Route.NORM: 3, Route.RMS: 2, Route.SOFTMAX: 3}
+
+#: Routes that use the unit of elementary functions twice an element, an odd number of cycles apart.
+PAIRED = (Route.GELU_TANH, Route.GELU_ERF, Route.SIGMOID, Route.GATE)
+
+#: Routes that sum over the elements of a row.
+SUMMED_ROWS = (*SWEEPS, Route.SUM)
+
+_FUNCTION_ROUTES = {
+    Function.GELU_TANH: Route.GELU_TANH,
+    Function.GELU_ERF: Route.GELU_ERF,
+    Function.SILU: Route.SIGMOID,
+    Function.SIGMOID: Route.SIGMOID,
+}
 
 
 def route_of(opcode: Opcode, function: int) -> Route:
@@ -44,7 +64,11 @@ def route_of(opcode: Opcode, function: int) -> Route:
     if opcode == Opcode.ELEMENTWISE:
         return Route[Element(function).name]
     if opcode == Opcode.FUNCTION:
-        return Route.GELU_TANH if function == Function.GELU_TANH else Route.FUNCTION
+        return _FUNCTION_ROUTES.get(Function(function), Route.FUNCTION)
+    if opcode == Opcode.NORM:
+        return Route.RMS if function == Norm.RMS else Route.NORM
+    if opcode == Opcode.REDUCE:
+        return Route[Reduce(function).name]
     return Route[Opcode(opcode).name]
 
 
@@ -87,34 +111,43 @@ class Schedule:
 
     def b(self, route: Route) -> int:
         """Return the tap at which the address of operand b is out."""
-        return {
+        places: dict[Route, int] = {
             Route.GELU_TANH: self.second_multiply - _OPERAND,
+            Route.GELU_ERF: Elementary.latency - Multiplier.latency,
+            Route.GATE: self.last_multiply(Route.GATE) + Multiplier.latency - _OPERAND,
             Route.NORM: Adder.latency + Multiplier.latency,
-        }.get(route, 0)
+            Route.RMS: Adder.latency + Multiplier.latency,
+        }
+        return places.get(route, 0)
 
     def c(self, route: Route) -> int:
         """Return the tap at which the address of operand c is out."""
+        if route in PAIRED:
+            return self.last_multiply(route) - _OPERAND
         return {
-            Route.GELU_TANH: self.last_multiply - _OPERAND,
             Route.NORM: Adder.latency + 2 * Multiplier.latency,
             Route.TAIL: self.lane_sum(Route.TAIL) - _OPERAND,
         }.get(route, 0)
 
     @property
     def second_multiply(self) -> int:
-        """Tap at which GELU multiplies its polynomial with x."""
+        """Tap at which GELU_TANH multiplies its polynomial with x."""
         return _OPERAND + 2 * Multiplier.latency + Adder.latency
 
-    @property
-    def exponential(self) -> int:
-        """Tap at which GELU begins the exponential."""
-        return self.second_multiply + Multiplier.latency
+    def first_function(self, route: Route) -> int:
+        """Return the tap at which elements of a paired route first enter the elementary unit."""
+        if route is Route.GELU_TANH:
+            return self.second_multiply + Multiplier.latency
+        return _OPERAND
 
-    @property
-    def last_multiply(self) -> int:
-        """Tap at which GELU multiplies x with the reciprocal."""
-        waits = LATE_WAIT[Source.ADDER_2] + LATE_WAIT[Source.ELEMENTARY]
-        return self.exponential + 2 * Elementary.latency + Adder.latency + waits
+    def last_multiply(self, route: Route) -> int:
+        """Return the tap at which a paired route multiplies x with the factor found for it."""
+        functions = 2 * Elementary.latency + Adder.latency + LATE_WAIT[Source.ADDER_2]
+        if route is Route.GELU_ERF:
+            functions += Adder.latency
+        if route is Route.GELU_TANH:
+            functions += LATE_WAIT[Source.ELEMENTARY]
+        return self.first_function(route) + functions
 
     def adder_1(self, route: Route) -> int:
         """Return the tap at which the shared term enters the first adder."""
@@ -122,20 +155,28 @@ class Schedule:
 
     def multiplier_1(self, route: Route) -> int:
         """Return the tap at which the shared factor enters the first multiplier."""
-        return {Route.NORM: _OPERAND + Adder.latency, Route.TAIL: _OPERAND + 1}.get(route, _OPERAND)
+        after: dict[Route, int] = {
+            Route.NORM: Adder.latency,
+            Route.RMS: Adder.latency,
+            Route.TAIL: 1,
+        }
+        return _OPERAND + after.get(route, 0)
 
     def multiplier_2(self, route: Route) -> int:
         """Return the tap at which elements enter the second multiplier."""
         if route is Route.SOFTMAX:
             return self.accumulate(route)
-        return _OPERAND + Multiplier.latency + (Adder.latency if route is Route.NORM else 0)
+        norm = route in (Route.NORM, Route.RMS)
+        return _OPERAND + Multiplier.latency + (Adder.latency if norm else 0)
 
     def accumulate(self, route: Route) -> int:
         """Return the tap at which elements enter the second adder, to be summed."""
         before: dict[Route, int] = {
             Route.NORM: Adder.latency,
+            Route.RMS: Adder.latency,
             Route.SOFTMAX: Adder.latency + Elementary.latency,
             Route.TAIL: 1,
+            Route.SUM: 0,
         }
         return _OPERAND + Multiplier.latency + before[route]
 
@@ -171,26 +212,32 @@ class Schedule:
         simple = {
             Route.MULTIPLY: Multiplier.latency,
             Route.FUNCTION: Elementary.latency,
+            Route.ROTARY: Multiplier.latency + Adder.latency,
         }
         if route is Route.NORM:
             return self.multiplier_2(route) + Multiplier.latency + Adder.latency
-        if route is Route.SOFTMAX:
+        if route in (Route.SOFTMAX, Route.RMS):
             return self.multiplier_2(route) + Multiplier.latency
-        if route is Route.GELU_TANH:
-            return self.last_multiply + Multiplier.latency
+        if route in PAIRED:
+            factors = 2 if route is Route.GATE else 1
+            return self.last_multiply(route) + factors * Multiplier.latency
         if route is Route.TAIL:
             return self.lane_sum(route) + Adder.latency
         return _OPERAND + simple.get(route, Adder.latency)
 
     def write(self, route: Route) -> int:
         """Return the tap at which the result is written; TRANSPOSE has its own time."""
-        return self.largest if route is Route.ARGMAX else self.result(route) + 1
+        if route in (Route.ARGMAX, Route.MAX):
+            return self.largest
+        if route is Route.SUM:
+            return self.center(route)
+        return self.result(route) + 1
 
     @property
     def taps(self) -> int:
         """Taps that anything looks at."""
         written = (self.write(route) for route in Route if route is not Route.TRANSPOSE)
-        return 1 + max(*written, *(self.scale(route) for route in THREE_SWEEPS))
+        return 1 + max(*written, *(self.scale(route) for route in SWEEPS))
 
     def gap(self, route: Route, sweep: int) -> int:
         """Return the cycles between the first row of a sweep and the next sweep.
@@ -218,7 +265,7 @@ class Schedule:
             return self.run
         if route is Route.TAIL:
             return max(1, -(-m // self.partial_sums)) * self.partial_sums
-        multiple = self.partial_sums if route in THREE_SWEEPS else 1
+        multiple = self.partial_sums if route in SUMMED_ROWS else 1
         return -(-n // (self.lanes * multiple)) * multiple
 
 
@@ -232,12 +279,15 @@ _SCALAR_LATENCY = 3
 def cycles(config: Config, opcode: Opcode, *, function: int, rows: int, n: int, m: int) -> int:
     """Return how long the vector unit works on an instruction.
 
-    With s slots a row (n / lanes, rounded up; to a multiple of the partial sums in NORM and
-    SOFTMAX) and constants l and g of the operation:
+    With s slots a row (n / lanes, rounded up; to a multiple of the partial sums in NORM, SOFTMAX
+    and REDUCE SUM) and constants l and g of the operation:
 
-    - ELEMENTWISE, FUNCTION, ARGMAX: rows · s + l (GELU_TANH: 2 · rows · s + l);
-    - NORM, SOFTMAX: 3 · rows · s + l, and for each group of up to 16 rows, where the two waits
-      between sweeps are not hidden behind the other rows, max(0, g - (group - 1) · s) each;
+    - ELEMENTWISE, FUNCTION, ARGMAX, REDUCE: rows · s + l; GATE, GELU, SILU, SIGMOID, which need two
+      elementary functions an element: 2 · rows · s + l;
+    - ROTARY: rows · m · s + l;
+    - NORM, SOFTMAX: 3 · rows · s + l (RMS: 2 · rows · s + l), and for each group of up to 16 rows,
+      where the waits between sweeps are not hidden behind the other rows,
+      max(0, g - (group - 1) · s) each;
     - TAIL: rows · n / lanes · m + l, with m rounded up to a multiple of the partial sums;
     - TRANSPOSE: run + lanes for each block of ``run`` rows and ``lanes`` elements, + l.
 
@@ -265,20 +315,26 @@ def cycles(config: Config, opcode: Opcode, *, function: int, rows: int, n: int, 
     if rows == 0 or blocks == 0:
         return 1
     slots = schedule.slots(route, n, m)
+    if route is Route.ROTARY:
+        if m == 0:
+            return 1
+        rows *= m
     if route is Route.TRANSPOSE:
         period = slots + schedule.lanes
         return rows * blocks * period + READ_LATENCY
+    if route is Route.SUM:
+        return rows * slots - schedule.partial_sums + 1 + schedule.write(route)
     if route is Route.TAIL:
         return rows * blocks * slots - schedule.partial_sums + 1 + schedule.write(route)
-    if route in THREE_SWEEPS:
+    if route in SWEEPS:
         issue = 0
         while rows:
             group = min(rows, GROUP_ROWS)
             rows -= group
-            for sweep in (0, 1):
+            for sweep in range(3 - SWEEPS[route], 2):
                 issue += max(group * slots, slots + schedule.gap(route, sweep))
             issue += group * slots
             issue += schedule.group_gap(route) if rows else 0
         return issue - (slots - blocks) + schedule.write(route)
-    interval = 2 if route is Route.GELU_TANH else 1
+    interval = 2 if route in PAIRED else 1
     return 1 + (rows * slots - 1) * interval + schedule.write(route)

@@ -7,6 +7,7 @@ from amaranth.utils import exact_log2
 
 from hw.arith.adder import Adder
 from hw.arith.binary32 import Binary32
+from hw.arith.convert import narrow
 from hw.config import Config
 from hw.export.repeated import gated
 from hw.isa import Queue
@@ -20,7 +21,7 @@ from hw.npu.vector.lane_tree import LaneTree
 from hw.npu.vector.largest import Largest
 from hw.npu.vector.ports import READ_LATENCY, NumberFormat, OperandSignature, ResultSignature
 from hw.npu.vector.scalars import RowScalars
-from hw.npu.vector.schedule import Route, Schedule
+from hw.npu.vector.schedule import PAIRED, Route, Schedule
 from hw.npu.vector.taps import of_routes, select, taps_layout
 from hw.npu.vector.transposer import Transposer
 
@@ -52,9 +53,10 @@ class VectorUnit(wiring.Component):
     takes, :mod:`hw.npu.vector.golden` what it computes.
 
     Addresses and strides are multiples of ``lanes`` numbers of their operand's format; those of the
-    weights (``b``) of TAIL are even. ``n`` is a multiple of ``lanes`` except in SOFTMAX and ARGMAX;
-    TRANSPOSE takes a multiple of ``Schedule.run`` rows. None of that is checked. The result may
-    replace operand a if it has the same stride and its elements are no wider.
+    weights (``b``) of TAIL are even. ``n`` is a multiple of ``lanes`` except in SOFTMAX, ARGMAX and
+    REDUCE; TRANSPOSE takes a multiple of ``Schedule.run`` rows, and ROTARY needs two lanes. None of
+    that is checked. The result may replace operand a if it has the same stride and its elements are
+    no wider.
 
     Parameters
     ----------
@@ -136,8 +138,8 @@ class VectorUnit(wiring.Component):
             m.d.sync += earlier.eq(taps.as_value() & ~C(valid_bits, len(earlier)))
 
         self._operands(m, decoder, start, work, taps)
-        lanes, largest = self._lanes(m, work, edge, taps)
-        self._results(m, decoder, start, work, taps, lanes, largest, last_write)
+        lanes, largest, scalars = self._lanes(m, work, edge, taps)
+        self._results(m, decoder, start, work, taps, lanes, largest, scalars, last_write)
         return m
 
     def _operands(self, m, decoder, start, work, taps):
@@ -159,11 +161,15 @@ class VectorUnit(wiring.Component):
             if name == "a":
                 with m.If(slot.end & (route == Route.TAIL)):
                     m.d.comb += generator.advance.eq(Advance.ROW)
+                with m.If(slot.end & ~slot.row_end & (route == Route.ROTARY)):
+                    m.d.comb += generator.advance.eq(Advance.STEP)
                 with m.If(slot.end & slot.row_end & (route == Route.TRANSPOSE)):
                     m.d.comb += generator.advance.eq(Advance.GROUP)
             elif name == "b":
                 with m.If(slot.end & (route == Route.TAIL)):
                     m.d.comb += generator.advance.eq(Mux(slot.row_end, Advance.ROW, Advance.REPEAT))
+                with m.If(slot.end & ~slot.row_end & (route == Route.ROTARY)):
+                    m.d.comb += generator.advance.eq(Advance.REPEAT)
             else:
                 with m.If(route == Route.TAIL):
                     m.d.comb += [
@@ -171,7 +177,7 @@ class VectorUnit(wiring.Component):
                         generator.advance.eq(Mux(slot.row_end, Advance.ROW, Advance.STEP)),
                         port.enable.eq(slot.valid & slot.fold & work.reads_c),
                     ]
-            with m.If(route == Route.NORM):
+            with m.If((route == Route.NORM) | (route == Route.RMS)):
                 if name != "a":
                     m.d.comb += port.enable.eq(slot.valid & slot.live & slot.result)
             with m.If(~Cat(route == way for way in _READERS[name]).any()):
@@ -188,7 +194,9 @@ class VectorUnit(wiring.Component):
         m.submodules.largest = largest = Largest(schedule.lanes, _INDEX_BITS)
         lanes = []
         for number in range(schedule.lanes):
-            m.submodules[f"lane_{number}"] = lane = Lane(schedule.partial_sums)
+            m.submodules[f"lane_{number}"] = lane = Lane(
+                schedule.partial_sums, odd=bool(number % 2)
+            )
             for name in ("a", "b", "c"):
                 port = getattr(self, name)
                 m.d.comb += getattr(lane, name).eq(
@@ -208,6 +216,12 @@ class VectorUnit(wiring.Component):
                 largest.i[number].eq(lane.product),
             ]
             lanes.append(lane)
+        for number, lane in enumerate(lanes):
+            partner = lanes[number ^ 1] if len(lanes) > 1 else lane
+            m.d.comb += [
+                lane.partner_a.eq(partner.operand_a),
+                lane.partner_b.eq(partner.operand_b),
+            ]
 
         m.d.comb += [
             control.taps.eq(taps),
@@ -229,16 +243,16 @@ class VectorUnit(wiring.Component):
 
         # The weight of a token is one of the numbers of operand b.
         weights = Signal(data.ArrayLayout(Binary32, schedule.lanes))
-        m.d.comb += [weights[n].eq(lane.weight) for n, lane in enumerate(lanes)]
+        m.d.comb += [weights[n].eq(lane.operand_b) for n, lane in enumerate(lanes)]
         token = self.b.address[1 : 1 + exact_log2(schedule.lanes)]
         for cycle in range(1, READ_LATENCY + 2):
             earlier, token = token, Signal.like(token, name=f"token_{cycle}")
             m.d.sync += token.eq(earlier)
         m.d.comb += scalars.weight.eq(weights.as_value().word_select(token, 32))
-        return lanes, largest
+        return lanes, largest, scalars
 
-    def _results(self, m, decoder, start, work, taps, lanes, largest, last_write):
-        """Write results of the lanes, indices and columns."""
+    def _results(self, m, decoder, start, work, taps, lanes, largest, scalars, last_write):
+        """Write results of the lanes, numbers and indices of rows, and columns."""
         schedule, route = self._schedule, work.route
         m.submodules.address_o = generator = AddressGenerator()
         m.submodules.transposer = transposer = Transposer(
@@ -271,6 +285,10 @@ class VectorUnit(wiring.Component):
                 m.d.comb += self.o.data.word_select(number, 16).eq(lane.o[:16])
             with m.Else():
                 m.d.comb += self.o.data.word_select(number, 32).eq(lane.o)
+        number = scalars.reduced
+        reduced = Mux(
+            work.o_format == NumberFormat.BF16, narrow(number).as_value(), number.as_value()
+        )
         with m.Switch(route):
             with m.Case(Route.TAIL):
                 m.d.comb += [
@@ -278,6 +296,19 @@ class VectorUnit(wiring.Component):
                     last_write.eq(write & slot.ending),
                     generator.advance.eq(Mux(slot.row_end, Advance.ROW, Advance.STEP)),
                 ]
+            with m.Case(Route.ROTARY):
+                m.d.comb += generator.advance.eq(
+                    Mux(slot.last & slot.row_end, Advance.ROW, Advance.STEP)
+                )
+            with m.Case(Route.SUM):
+                m.d.comb += [
+                    write.eq(slot.valid & slot.fold),
+                    last_write.eq(write & slot.ending),
+                    generator.advance.eq(Advance.ROW),
+                    self.o.data.eq(reduced),
+                ]
+            with m.Case(Route.MAX):
+                m.d.comb += [write.eq(slot.valid & slot.last), self.o.data.eq(reduced)]
             with m.Case(Route.ARGMAX):
                 m.d.comb += [write.eq(slot.valid & slot.last), self.o.data.eq(largest.index)]
             with m.Case(Route.TRANSPOSE):
@@ -301,6 +332,9 @@ _ALL = tuple(Route)
 #: Routes that read each operand.
 _READERS = {
     "a": _ALL,
-    "b": (Route.ADD, Route.SUBTRACT, Route.MULTIPLY, Route.GELU_TANH, Route.NORM, Route.TAIL),
-    "c": (Route.GELU_TANH, Route.NORM, Route.TAIL),
+    "b": (
+        *(Route.ADD, Route.SUBTRACT, Route.MULTIPLY, Route.GATE, Route.ROTARY),
+        *(Route.GELU_TANH, Route.GELU_ERF, Route.NORM, Route.RMS, Route.TAIL),
+    ),
+    "c": (*PAIRED, Route.NORM, Route.TAIL),
 }

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from amaranth.hdl import Value
 
 #: Zero, subnormal, least normal, round to even, largest, infinite, NaN; 2⁻²⁴, 2²⁴ and 2⁻⁶⁴.
 MAGNITUDES = (
@@ -37,7 +38,7 @@ def stream(simulate):
                     outputs.append(ctx.get(dut.o.as_value()))
                 for name, values in inputs.items():
                     if cycle < length:
-                        ctx.set(getattr(dut, name).as_value(), int(values[cycle]))
+                        ctx.set(Value.cast(getattr(dut, name)), int(values[cycle]))
                 await ctx.tick()
 
         simulate(dut, bench)

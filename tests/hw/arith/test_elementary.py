@@ -1,13 +1,30 @@
+import math
+
 import numpy as np
 import pytest
 
 from hw.arith import bf16
 from hw.arith.binary32 import flush
-from hw.arith.elementary import Elementary, Function, exp, reciprocal, rsqrt
+from hw.arith.elementary import (
+    Elementary,
+    Function,
+    exp,
+    exp_scaled,
+    normal_tail,
+    reciprocal,
+    rsqrt,
+)
 
-GOLDEN = {Function.EXP: exp, Function.RECIPROCAL: reciprocal, Function.RSQRT: rsqrt}
+GOLDEN = {
+    Function.EXP: exp,
+    Function.RECIPROCAL: reciprocal,
+    Function.RSQRT: rsqrt,
+    Function.EXP_SCALED: exp_scaled,
+    Function.NORMAL_TAIL: normal_tail,
+}
 TRUE = {
     Function.EXP: np.exp,
+    Function.EXP_SCALED: lambda x: np.exp(x) * 2.0**-12,
     Function.RECIPROCAL: np.reciprocal,
     Function.RSQRT: lambda x: 1 / np.sqrt(x),
 }
@@ -18,6 +35,7 @@ BOUND = {
     Function.EXP: 2.0**-21.5,
     Function.RECIPROCAL: 2.0**-19.6,
     Function.RSQRT: 2.0**-21.2,
+    Function.EXP_SCALED: 2.0**-21.5,
 }
 
 
@@ -69,7 +87,7 @@ def test_exp_error_over_all_arguments(exponent):
         assert largest_error(Function.EXP, bits) <= BOUND[Function.EXP]
 
 
-@pytest.mark.parametrize("function", Function)
+@pytest.mark.parametrize("function", TRUE)
 def test_error_over_random_bits(function):
     bits = np.random.default_rng(1).integers(0, 2**32, 1 << 20, dtype=np.uint32)
     assert largest_error(function, bits) <= BOUND[function]
@@ -82,14 +100,14 @@ def test_exp_error_where_the_exponent_changes(limit):
     assert largest_error(Function.EXP, bits) <= BOUND[Function.EXP]
 
 
-@pytest.mark.parametrize("function", Function)
+@pytest.mark.parametrize("function", TRUE)
 @pytest.mark.parametrize("exponent", [-126, -125, 0, 125, 126])
 def test_error_at_the_ends_of_the_range(function, exponent):
     bits = np.append(binade(exponent, stop=1 << 12), binade(exponent, (1 << 23) - (1 << 12)))
     assert largest_error(function, bits) <= BOUND[function]
 
 
-@pytest.mark.parametrize("function", Function)
+@pytest.mark.parametrize("function", TRUE)
 def test_every_bf16_argument_errs_by_at_most_one_bf16_ulp(function):
     true, normal = true_value(function, EVERY_BF16)
     got = bf16.to_bits(GOLDEN[function](EVERY_BF16)).astype(np.int64)
@@ -98,12 +116,25 @@ def test_every_bf16_argument_errs_by_at_most_one_bf16_ulp(function):
     assert np.abs(got - want)[normal].max() <= 1
 
 
-@pytest.mark.parametrize("function", Function)
+@pytest.mark.parametrize("function", TRUE)
 def test_nearly_every_bf16_result_is_correctly_rounded(function):
     true, normal = true_value(function, EVERY_BF16)
     with np.errstate(all="ignore"):
         want = bf16.round(true.astype(np.float32))
     assert (bf16.round(GOLDEN[function](EVERY_BF16)) != want)[normal].mean() < 1e-3
+
+
+def test_normal_tail_is_within_2e_16():
+    x = np.linspace(-15.999, 15.999, 60_001).astype(np.float32)
+    wide = x.astype(np.float64)
+    beyond = np.array([math.erfc(abs(each) / math.sqrt(2)) / 2 for each in wide])
+    true = -2 * np.log(2.0**12 * beyond) - wide**2
+    assert np.abs(normal_tail(x) - true).max() <= 2.0**-16
+
+
+def test_normal_tail_is_even():
+    x = np.random.default_rng(4).standard_normal(1000).astype(np.float32) * 6
+    assert (normal_tail(x) == normal_tail(-x)).all()
 
 
 def test_powers_of_two_are_exact():
@@ -127,6 +158,18 @@ def test_exp_of_zero_is_one():
         (exp, 0x7F7FFFFF, 0x7F800000),
         (exp, 0xFF7FFFFF, 0x00000000),
         (exp, 0xFF800001, 0x7FC00000),
+        (exp_scaled, 0x00000000, 0x39800000),
+        (exp_scaled, 0x80000001, 0x39800000),
+        (exp_scaled, 0x42C40000, 0x7F800000),  # 98
+        (exp_scaled, 0xC2A00000, 0x00000000),  # -80
+        (exp_scaled, 0x7F800000, 0x7F800000),
+        (exp_scaled, 0xFF800000, 0x00000000),
+        (exp_scaled, 0x7F800001, 0x7FC00000),
+        (normal_tail, 0x00000001, 0xC173FCE1),
+        (normal_tail, 0x80000000, 0xC173FCE1),
+        (normal_tail, 0x41800000, 0x80000000),  # 16
+        (normal_tail, 0xFF800000, 0x80000000),
+        (normal_tail, 0xFF800001, 0x7FC00000),
         (reciprocal, 0x00000000, 0x7F800000),
         (reciprocal, 0x80000000, 0xFF800000),
         (reciprocal, 0x80000001, 0xFF800000),
@@ -162,6 +205,7 @@ def arguments(corners):
             rng.uniform(-100, 100, 300).astype(np.float32).view(np.uint32),
             np.repeat(limits, 20) + rng.integers(0, 1 << 16, 120, dtype=np.uint32),
             rng.integers(0, 2**16, 300, dtype=np.uint32) << np.uint32(16),
+            rng.uniform(-20, 20, 300).astype(np.float32).view(np.uint32),
         ]
     )
 

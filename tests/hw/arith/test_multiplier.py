@@ -1,8 +1,9 @@
+# amaranth: UnusedElaboratable=no
 import numpy as np
 import pytest
 
 from hw.arith import bf16
-from hw.arith.binary32 import multiply
+from hw.arith.binary32 import multiply, multiply_scaled
 from hw.arith.multiplier import Multiplier, ProductBF16
 
 
@@ -28,6 +29,29 @@ def test_products_of_corners_equal_the_golden_model(stream, corner_pairs):
 def test_random_products_equal_the_golden_model(stream):
     a, b = np.random.default_rng(0).integers(0, 2**32, (2, 800), dtype=np.uint32)
     check(stream, a, b)
+
+
+@pytest.mark.parametrize("power", [-12, -128, 127])
+def test_scaled_products_equal_the_golden_model(stream, corner_pairs, power):
+    rng = np.random.default_rng(5)
+    near = rng.integers(1 << 23, 0xFE << 23, 400, dtype=np.int64)
+    edge = (127 - power << 23) + rng.integers(-1 << 23, 1 << 23, 400) - near  # product near 2⁻¹²⁶
+    edge = np.clip(edge + (127 << 23), 0, 0x7F7FFFFF)
+    a = np.concatenate([corner_pairs[0], near]).astype(np.uint32)
+    b = np.concatenate([corner_pairs[1], edge]).astype(np.uint32)
+    scaled = np.arange(len(a)) % 4 != 0
+
+    products = stream(Multiplier(power=power), a=a, b=b, scaled=scaled)
+
+    x, y = a.view(np.float32), b.view(np.float32)
+    want = np.where(scaled, multiply_scaled(x, y, power), multiply(x, y)).view(np.uint32)
+    wrong = products != want
+    assert not wrong.any(), (a[wrong][:3], b[wrong][:3], products[wrong][:3], want[wrong][:3])
+
+
+def test_power_out_of_range_is_rejected():
+    with pytest.raises(ValueError, match=r"^power must be from -128 to 127, not 128$"):
+        Multiplier(power=128)
 
 
 @pytest.mark.parametrize("exponent", [-127, 127])

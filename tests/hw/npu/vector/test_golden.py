@@ -6,7 +6,7 @@ import pytest
 from hw.arith import bf16
 from hw.arith.binary32 import add
 from hw.arith.elementary import exp
-from hw.isa import Element, Format, Function
+from hw.isa import Element, Format, Function, Reduce
 from hw.npu.vector import golden
 
 UNIT = {"lanes": 4, "partial_sums": 4}
@@ -16,18 +16,34 @@ def numbers(seed, *shape):
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
+def sigmoid_exactly(z):
+    with np.errstate(over="ignore"):
+        return np.where(z < 0, np.exp(z), 1.0) / (1 + np.exp(-np.abs(z)))
+
+
 def gelu_tanh_exactly(x):
-    x = x.astype(np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        twice_u = 2 * np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
-        return np.where(twice_u < 0, x * np.exp(twice_u), x) / (1 + np.exp(-np.abs(twice_u)))
+    return x * sigmoid_exactly(2 * np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))
 
 
-def test_gelu_is_within_one_ulp_over_all_bf16_inputs():
+def gelu_erf_exactly(x):
+    return x * np.array([math.erfc(-each / math.sqrt(2)) / 2 for each in x])
+
+
+EXACTLY = {
+    Function.GELU_TANH: gelu_tanh_exactly,
+    Function.GELU_ERF: gelu_erf_exactly,
+    Function.SILU: lambda x: x * sigmoid_exactly(x),
+    Function.SIGMOID: sigmoid_exactly,
+}
+
+
+@pytest.mark.parametrize("function", EXACTLY)
+def test_function_is_within_one_ulp_over_all_bf16_inputs(function):
     x = bf16.from_bits(np.arange(1 << 16, dtype=np.uint16))
-    o = golden.function(Function.GELU_TANH, x, Format.BF16)
-    exact = gelu_tanh_exactly(x)
-    judged = np.isfinite(exact) & (np.abs(exact) >= 2.0**-124)
+    o = golden.function(function, x, Format.BF16)
+    with np.errstate(over="ignore", invalid="ignore"):
+        exact = EXACTLY[function](x.astype(np.float64))
+    judged = np.isfinite(exact) & (np.abs(exact) >= 2.0**-126)
 
     ulp = 2.0 ** (np.floor(np.log2(np.abs(exact[judged]))) - 7)
     error = np.abs(o[judged] - exact[judged]) / ulp
@@ -37,26 +53,29 @@ def test_gelu_is_within_one_ulp_over_all_bf16_inputs():
     assert judged.sum() > 48_000
 
 
-def test_gelu_flushes_one_bf16_input_whose_result_is_normal():
-    x = bf16.from_bits(np.arange(1 << 16, dtype=np.uint16))
-    exact = gelu_tanh_exactly(x)
-    normal = np.isfinite(exact) & (np.abs(exact) >= 2.0**-126)
-
-    flushed = normal & (golden.function(Function.GELU_TANH, x, Format.BF16) == 0)
-
-    assert x[flushed].tolist() == [-10.0625]
+@pytest.mark.parametrize("function", EXACTLY)
+def test_function_is_within_2e_15_where_nothing_is_near_underflow(function):
+    x = np.random.default_rng(15).uniform(-9, 9, 20_000).astype(np.float32)
+    exact = EXACTLY[function](x.astype(np.float64))
+    np.testing.assert_allclose(golden.function(function, x), exact, rtol=2.0**-15)
 
 
-def test_gelu_at_the_ends():
-    ends = [np.inf, -np.inf, np.nan, 0.0, -0.0]
-    o = golden.gelu_tanh(np.array(ends, np.float32)).view(np.uint32)
+@pytest.mark.parametrize("function", [Function.GELU_TANH, Function.GELU_ERF, Function.SILU])
+def test_gelu_and_silu_at_the_ends(function):
+    ends = [np.inf, -np.inf, np.nan, 0.0, -0.0, 1e-40, -1e-40, -200.0, 3e38, -3e38]
+    o = golden.function(function, np.array(ends, np.float32)).view(np.uint32)
     assert [hex(bits) for bits in o] == [
-        "0x7f800000",
-        "0x7fc00000",
-        "0x7fc00000",
-        "0x0",
-        "0x80000000",
+        *("0x7f800000", "0x7fc00000", "0x7fc00000", "0x0", "0x80000000", "0x0", "0x80000000"),
+        *("0x80000000", hex(np.float32(3e38).view(np.uint32)), "0x80000000"),
     ]
+
+
+def test_sigmoid_at_the_ends():
+    ends = [np.inf, -np.inf, np.nan, 0.0, -0.0, 1e-40, -200.0, 3e38]
+    o = golden.sigmoid(ends)
+    assert np.isnan(o[2])
+    assert np.delete(o, 2).tolist() == [1.0, 0.0, 0.5, 0.5, 0.5, 0.0, 1.0]
+    assert not np.signbit(o).any()
 
 
 @pytest.mark.parametrize(("n", "lanes"), [(1, 4), (16, 4), (37, 2), (64, 8)])
@@ -117,6 +136,54 @@ def test_norm_of_equal_elements_is_beta():
         np.full((1, 16), 0.3, np.float32), numbers(7, 16), beta, inv_n=1 / 16, epsilon=1e-5, **UNIT
     )
     np.testing.assert_allclose(o[0], beta, atol=1e-4)
+
+
+def test_rms_norm_is_near_float64():
+    n = 256
+    a, gamma = numbers(3, 8, n) * 4 + 1, numbers(4, n)
+    wide = a.astype(np.float64)
+    exact = wide / np.sqrt((wide**2).mean(-1, keepdims=True) + 1e-5)
+
+    o = golden.norm_rms(a, gamma, inv_n=1 / n, epsilon=1e-5, **UNIT)
+
+    np.testing.assert_allclose(o, exact * gamma, rtol=1e-5)
+
+
+def test_rms_norm_of_zeros_is_zero_of_its_sign():
+    zeros = np.array([[0.0, -0.0, 0.0, 0.0]], np.float32)
+    o = golden.norm_rms(zeros, np.ones(4, np.float32), inv_n=0.25, epsilon=1e-5, **UNIT)
+    assert o.view(np.uint32).tolist() == zeros.view(np.uint32).tolist()
+
+
+def test_rotary_turns_pairs_as_complex_numbers():
+    a, angle = numbers(16, 5, 3, 16), numbers(17, 5, 8).astype(np.float64)
+    b = np.stack([np.cos(angle), np.sin(angle)], axis=-1).reshape(5, 16).astype(np.float32)
+    turned = (a[..., 0::2] + 1j * a[..., 1::2]) * np.exp(1j * angle)[:, None]
+
+    o = golden.rotary(a, b)
+
+    np.testing.assert_allclose(o[..., 0::2] + 1j * o[..., 1::2], turned, rtol=1e-5, atol=1e-5)
+
+
+def test_reductions_are_near_float64():
+    a = numbers(18, 4, 37)
+    total = golden.reduce(Reduce.SUM, a, scale=1 / 37, **UNIT)
+    np.testing.assert_allclose(total, a.astype(np.float64).mean(-1), rtol=1e-5, atol=1e-6)
+    assert (golden.reduce(Reduce.MAX, a, **UNIT) == a.max(-1)).all()
+
+
+def test_reduction_of_special_values():
+    rows = [[np.nan, np.nan], [np.nan, -np.inf], [np.inf, -np.inf], [-0.0, 0.0], [1e-40, -1.0]]
+    largest = golden.reduce(Reduce.MAX, rows, **UNIT).view(np.uint32)
+    assert [hex(x) for x in largest] == [
+        "0x7fc00000",
+        "0xff800000",
+        "0x7f800000",
+        "0x80000000",
+        "0x0",
+    ]
+    total = golden.reduce(Reduce.SUM, rows, **UNIT).view(np.uint32)
+    assert [hex(x) for x in total] == ["0x7fc00000"] * 3 + ["0x0", "0xbf800000"]
 
 
 @pytest.mark.parametrize("m", [0, 1, 5, 8])

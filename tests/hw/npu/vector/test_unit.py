@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hw.arith import bf16
-from hw.isa import Element, Format, Function, Opcode
+from hw.isa import Element, Format, Function, Norm, Opcode, Reduce
 from hw.npu.vector import golden
 from hw.npu.vector.schedule import cycles
 from hw.npu.vector.unit import VectorUnit
@@ -121,6 +121,118 @@ def test_function_equals_golden_model(execute, tile, function):
         expected = golden.function(function, stored(a, fa), fo)
         check(actual, bits(expected, fo), (fa, fo))
     assert durations == expected_cycles(TINY, instructions)
+
+
+@pytest.mark.parametrize("lanes", [2, 4, 8])
+def test_rms_norm_equals_golden_model(execute, tile, lanes):
+    cases = [(1, 8, 0, 0, 0), (3, 16, 1, 0, 1), (2, 40, 1, 1, 0), (19, 24, 0, 1, 1)]
+    cases = cases if lanes == TINY.lanes else cases[2:]
+    memory = tile()
+    instructions, expected = [], []
+    for index, (rows, n, fa, fb, fo) in enumerate(cases):
+        a, gamma = numbers(10 + index, (rows, n)), numbers(20, (1, n))
+        a[rows // 2] = 0.0 if index else -0.0
+        a[-1, 3] = np.inf if index == 2 else 7.0
+        inv_n, epsilon = np.float32(1 / n), np.float32(1e-5)
+        memory.put(A + 0x1000 * index, 0xA0, a, fa)
+        memory.put(B + 0x100 * index, 0, gamma, fb)
+        instructions.append(
+            operation(Opcode.NORM, function=Norm.RMS, rows=rows, n=n, b_format=fb)
+            | operand("a", A + 0x1000 * index, 0xA0, fa)
+            | {"b": B + 0x100 * index}
+            | operand("o", OUT + 0x1000 * index, 0xA0, fo)
+            | {"x": int(inv_n.view(np.uint32)), "y": int(epsilon.view(np.uint32))}
+        )
+        expected.append(
+            golden.norm_rms(
+                stored(a, fa),
+                stored(gamma[0], fb),
+                inv_n=inv_n,
+                epsilon=epsilon,
+                lanes=lanes,
+                partial_sums=TINY.vector_partial_sums,
+                o_format=fo,
+            )
+        )
+
+    config = replace(TINY, lanes=lanes)
+    durations = execute(config, memory, instructions)
+
+    for (*shape, _fa, _fb, fo), each, o in zip(cases, instructions, expected, strict=True):
+        check(memory.get(each["o"], 0xA0, shape, DTYPE[fo]), bits(o, fo), shape)
+    assert durations == expected_cycles(config, instructions)
+
+
+@pytest.mark.parametrize("lanes", [2, 4, 8])
+def test_rotary_equals_golden_model(execute, tile, lanes):
+    cases = [(1, 1, 8, 0, 1, 0), (3, 2, 16, 1, 1, 1), (18, 4, 8, 1, 0, 0), (2, 3, 24, 0, 0, 1)]
+    cases = cases if lanes == TINY.lanes else cases[1:3]
+    memory = tile()
+    instructions, expected = [], []
+    for index, (rows, heads, n, fa, fb, fo) in enumerate(cases):
+        a, b = with_specials(40 + index, (rows, heads * n + 24)), numbers(50 + index, (rows, n))
+        a = a[:, : heads * n]
+        repeated = index == 2
+        memory.put(A + 0x2000 * index, 0x120, a, fa)
+        memory.put(B + 0x800 * index, 0x60, b, fb)
+        instructions.append(
+            operation(Opcode.ROTARY, rows=rows, n=n, m=heads)
+            | operand("a", A + 0x2000 * index, 0x120, fa)
+            | operand("b", B + 0x800 * index, 0 if repeated else 0x60, fb)
+            | operand("o", OUT + 0x2000 * index, 0x120, fo)
+        )
+        table = stored(b, fb)[0] if repeated else stored(b, fb)
+        o = golden.rotary(stored(a, fa).reshape(rows, heads, n), table, fo)
+        expected.append(o.reshape(rows, heads * n))
+
+    config = replace(TINY, lanes=lanes)
+    durations = execute(config, memory, instructions)
+
+    for (rows, heads, n, *_, fo), each, o in zip(cases, instructions, expected, strict=True):
+        shape = (rows, heads * n)
+        check(memory.get(each["o"], 0x120, shape, DTYPE[fo]), bits(o, fo), shape)
+    assert durations == expected_cycles(config, instructions)
+
+
+@pytest.mark.parametrize("lanes", [1, 4, 8])
+def test_reduce_equals_golden_model(execute, tile, lanes):
+    shapes = [(9, 21), (1, 1), (2, 8), (3, 64)]
+    cases = [(*shape, operation) for shape in shapes for operation in Reduce]
+    memory = tile()
+    instructions, expected = [], []
+    for index, (rows, n, operation_) in enumerate(cases):
+        fa, fo = index // 2 % 2, index // 4 % 2
+        a = numbers(80 + index, (rows, n))
+        if rows > 4:
+            a[0] = np.nan
+            a[1] = -np.inf
+            a[2, :-1] = np.nan
+            a[3] = np.where(np.arange(n) % 2, 0.0, -0.0)
+            a[4] = np.where(np.arange(n) % 3, 1e-40, -1.0)
+            a[5, [4, 9]] = np.inf
+            a[6, :2] = np.inf, -np.inf
+            a[7] = 3e38
+        memory.put(A + 0x1000 * index, 0x100, a, fa)
+        scale = np.float32(0.37)
+        instructions.append(
+            operation(Opcode.REDUCE, function=operation_, rows=rows, n=n)
+            | operand("a", A + 0x1000 * index, 0x100, fa)
+            | operand("o", OUT + 0x1000 * index, 0x40, fo)
+            | {"x": int(scale.view(np.uint32))}
+        )
+        unit = {"lanes": lanes, "partial_sums": TINY.vector_partial_sums}
+        expected.append(golden.reduce(operation_, stored(a, fa), scale=scale, o_format=fo, **unit))
+
+    config = replace(TINY, lanes=lanes)
+    durations = execute(config, memory, instructions)
+
+    for (rows, *what), each, o in zip(cases, instructions, expected, strict=True):
+        padded = np.zeros((rows, lanes), np.float32)
+        padded[:, 0] = o
+        fo = each["o_format"]
+        actual = memory.get(each["o"], 0x40, (rows, lanes), DTYPE[fo])
+        check(actual, bits(padded, fo), (rows, *what))
+    assert durations == expected_cycles(config, instructions)
 
 
 def test_gelu_may_replace_its_operand(execute, tile):
@@ -309,8 +421,10 @@ def test_instruction_without_elements_is_done_at_once(execute, tile):
     before = memory.bytes.copy()
     shapes = [(0, 8), (8, 0), (0, 0)]
     instructions = [operation(Opcode.SOFTMAX, rows=rows, n=n, o=OUT) for rows, n in shapes]
+    instructions.append(operation(Opcode.ROTARY, rows=1, n=8, m=0, o=OUT))
+    instructions.append(operation(Opcode.REDUCE, rows=1, n=0, o=OUT))
 
-    assert execute(TINY, memory, instructions) == [1, 1, 1]
+    assert execute(TINY, memory, instructions) == [1] * 5
     assert (memory.bytes == before).all()
 
 
@@ -337,6 +451,11 @@ def test_an_instruction_finds_nothing_of_the_one_before(execute, tile):
         operation(Opcode.NORM, **sizes, **ones) | one | b | c,
         operation(Opcode.FUNCTION, function=Function.GELU_TANH, **sizes) | one,
         operation(Opcode.ARGMAX, **sizes) | one,
+        operation(Opcode.NORM, function=Norm.RMS, **sizes, **ones) | one | b,
+        operation(Opcode.FUNCTION, function=Function.GELU_ERF, **sizes) | one,
+        operation(Opcode.ELEMENTWISE, function=Element.GATE, **sizes) | one | b,
+        operation(Opcode.ROTARY, m=2, rows=4, n=8) | one | b,
+        operation(Opcode.REDUCE, **sizes) | one,
         operation(Opcode.ELEMENTWISE, function=Element.ADD, **sizes) | one | b,
         operation(Opcode.TRANSPOSE, rows=8, n=16, c_stride=0x40) | operand("a", B, 0x40) | one,
     ]
