@@ -220,7 +220,8 @@ OPERANDS: dict[Queue, tuple[Field, ...]] = {
         Field("gemvs", 6, "PIM_GEMV commands a tile"),
         Field("k", 8, "columns of a product"),
         Field("column", 8, "column of the row, for the first PIM_GEMV"),
-        Field("column_gemv", 8, "columns of the row from PIM_GEMV to PIM_GEMV"),
+        Field("queries", 6, "PIM_GEMVs in a row that take the same columns; 0 is 1"),
+        Field("column_gemv", 8, "columns of the row from one such set of PIM_GEMVs to the next"),
         Field("column_step", 8, "columns of the row from slot to slot"),
         Field("offset_gemv", 12, "columns of the half from PIM_GEMV to PIM_GEMV"),
         Field("offset_step", 12, "columns of the half from slot to slot"),
@@ -365,8 +366,9 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         (Queue.PIM,),
         (
             *("lane_address", "half", "offset", "list", "tiles", "length", "gemvs", "k"),
-            *("column", "column_gemv", "column_step", "offset_gemv", "offset_step", "offset_tile"),
-            *("slot", "slot_gemv", "slots", "read", "lane_tile", "lane_gemv", "lane_slot"),
+            *("column", "queries", "column_gemv", "column_step"),
+            *("offset_gemv", "offset_step", "offset_tile", "slot", "slot_gemv", "slots", "read"),
+            *("lane_tile", "lane_gemv", "lane_slot"),
         ),
         "Tiles of PIM work, their rows taken from the row list; the result of slot s of PIM_GEMV g "
         "of tile i goes to lane_address + i × lane_tile + g × lane_gemv + s × lane_slot (with read "

@@ -9,19 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw.arith import bf16
 from hw.config import Config
 from hw.program import Program
-from scheduler.compiler.attention import Decode
+from scheduler.compiler.attention_buffers import Decode
 from scheduler.compiler.iteration_program import (
     Schedule,
     SubBatch,
     compile_iteration,
     io_bytes,
-    logits_name,
-    tokens_name,
 )
 from scheduler.compiler.legality import check_legal
+from scheduler.compiler.outputs import logits_name, tokens_name
 from scheduler.compiler.placement import place_model
 from scheduler.models.weights import Weights
 from scheduler.serving.iteration import Iteration, IterationScheduler, Step
@@ -93,7 +91,7 @@ class Host:
         self.device = device
         self.weights = weights
         self.schedule = schedule
-        io = io_bytes(config, shape.d_model, shape.vocabulary, max_resident)
+        io = io_bytes(config, shape, max_resident)
         self.model = place_model(config, weights, io)
         self.scheduler = IterationScheduler(
             KvPages(config, shape, self.model.first_kv_row),
@@ -150,9 +148,7 @@ class Host:
             )
             for row, step in enumerate(steps)
         )
-        tokens = self.weights.tok_embedding[[step.token for step in steps]]
-        positions = self.weights.pos_embedding[[step.position for step in steps]]
-        return SubBatch(decodes, bf16.to_bits(tokens), bf16.to_bits(positions))
+        return SubBatch.of(self.weights, decodes, [step.token for step in steps])
 
     def _execute(self, program: Program) -> Result:
         if self.reference is None:

@@ -243,7 +243,8 @@ class Reference:
         cells = self.dram[channel].view("<u2")
         cells = cells.reshape(config.rows, config.banks, config.columns, config.mac_lanes)
         g, s, j = np.ogrid[:gemvs, :slots, :k]
-        column = record["column"] + g * record["column_gemv"] + s * record["column_step"] + j
+        used = g // max(record["queries"], 1)
+        column = record["column"] + used * record["column_gemv"] + s * record["column_step"] + j
         offset = record["offset"] + g * record["offset_gemv"] + s * record["offset_step"] + j
         offset = offset + np.arange(tiles)[:, None, None, None] * record["offset_tile"]
         data = bf16.from_bits(cells[rows][:, :, column])

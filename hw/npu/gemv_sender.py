@@ -76,12 +76,14 @@ class GemvSender(wiring.Component):
         column, slot = Signal(9), Signal(7)
         offset, tile_offset = Signal(13), Signal(13)
         entry = Signal(17)
-        last_group, last_gemv, last_tile = Signal(), Signal(), Signal()
+        uses = Signal(6)  # PIM_GEMVs that have taken the present columns
+        last_group, last_gemv, last_tile, last_use = Signal(), Signal(), Signal(), Signal()
         sent = Signal()
         m.d.comb += [
             last_group.eq(group == config.groups - 1),
             last_gemv.eq(gemvs_left == 1),
             last_tile.eq(tiles_left == 1),
+            last_use.eq(uses + 1 >= operands.queries),
             self.i.ready.eq(state == _State.IDLE),
             self.o.valid.eq((state != _State.IDLE) & ~self.bad_address),
             sent.eq(self.o.valid & self.o.ready),
@@ -137,6 +139,7 @@ class GemvSender(wiring.Component):
                         entry.eq(entry + last_group),
                         state.eq(Mux(last_group, _State.GEMV, _State.ACTIVATION)),
                         gemvs_left.eq(operands.gemvs),
+                        uses.eq(0),
                         column.eq(operands.column),
                         slot.eq(operands.slot),
                         offset.eq(tile_offset),
@@ -155,7 +158,8 @@ class GemvSender(wiring.Component):
                 with m.If(sent):
                     m.d.sync += [
                         gemvs_left.eq(gemvs_left - 1),
-                        column.eq(column + operands.column_gemv),
+                        uses.eq(Mux(last_use, 0, uses + 1)),
+                        column.eq(Mux(last_use, column + operands.column_gemv, column)),
                         slot.eq(slot + operands.slot_gemv),
                         offset.eq(offset + operands.offset_gemv),
                         state.eq(Mux(last_gemv, _State.PRECHARGE, _State.GEMV)),

@@ -16,13 +16,19 @@ from hw.presets import PRESETS
 from scheduler.commands.configuration import load_config
 from scheduler.commands.errors import UsageError
 from scheduler.commands.files import output_folder, read_bytes, write_file
+from scheduler.commands.models import ModelChoice, choose_model
 from scheduler.commands.self_check import self_check
-from scheduler.commands.variants import VARIANTS, Job, Outcome, check_fits, run_variants
+from scheduler.commands.variants import (
+    DEFAULT_SCHEDULES,
+    VARIANTS,
+    Job,
+    Outcome,
+    check_fits,
+    run_variants,
+)
 from scheduler.commands.variants import Progress as News
 from scheduler.commands.variants import Variant as DeviceVariant
 from scheduler.compiler.iteration_program import Schedule
-from scheduler.models.catalog import CATALOG
-from scheduler.models.shape import ModelShape
 from scheduler.models.weights import load_prompts
 from scheduler.report.interleaving import explain_interleaving
 from scheduler.report.tables import Variant, variant_rows, variants_table
@@ -51,7 +57,12 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument(
         "--device", choices=["rtl"], default="rtl", help="what runs the programs (default: rtl)"
     )
-    parser.add_argument("--model", default="tiny-gpt", help="the model (default: tiny-gpt)")
+    parser.add_argument(
+        "--model",
+        default="tiny-gpt",
+        help="tiny-gpt, tiny-llama, or a config.json as Hugging Face writes it (llama or gpt2), "
+        "which gets random weights (default: tiny-gpt)",
+    )
     parser.add_argument("--prompts", type=Path, help="a text file, a prompt a line (default: ours)")
     parser.add_argument(
         "--answer-tokens",
@@ -63,7 +74,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--variant",
         action="append",
         choices=[str(schedule) for schedule in Schedule],
-        help="run only this variant; may be repeated (default: all)",
+        help=f"run only this variant; may be repeated (default: {', '.join(DEFAULT_SCHEDULES)})",
     )
     parser.add_argument(
         "--commands",
@@ -82,16 +93,16 @@ def run(options: argparse.Namespace) -> int:
     if not console.is_terminal:
         console = Console(width=110)
     config = load_config(options.config)
-    if options.model not in CATALOG:
-        raise UsageError(f"--model must be one of {', '.join(CATALOG)}, not {options.model!r}")
-    shape = CATALOG[options.model].shape
-    prompts, answers = _prompts(options, shape)
-    chosen = [v for v in VARIANTS if not options.variant or v.schedule in options.variant]
+    model = choose_model(options.model)
+    prompts, answers = _prompts(options, model)
+    schedules = options.variant or DEFAULT_SCHEDULES
+    chosen = [variant for variant in VARIANTS if variant.schedule in schedules]
     try:
         for variant in chosen:
-            check_fits(variant, config, options.model, prompts, answers)
+            check_fits(variant, config, model, prompts, answers)
     except ValueError as error:
-        raise UsageError(f"{error} (configuration {options.config})") from None
+        where = f"model {options.model}, configuration {options.config}"
+        raise UsageError(f"{error} ({where})") from None
     with ExitStack() as folders:
         out = folders.enter_context(output_folder(options.out, "--out"))
         if options.commands is not None:
@@ -102,12 +113,13 @@ def run(options: argparse.Namespace) -> int:
             folders.enter_context(
                 output_folder(options.commands.parent, "the folder of --commands")
             )
-        return _decode(options, config, prompts, answers, chosen, out, console)
+        return _decode(options, config, model, prompts, answers, chosen, out, console)
 
 
 def _decode(
     options: argparse.Namespace,
     config: Config,
+    model: ModelChoice,
     prompts: tuple[bytes, ...],
     answers: tuple[int, ...],
     chosen: Sequence[DeviceVariant],
@@ -124,7 +136,7 @@ def _decode(
         Job(
             variant=variant,
             config=config,
-            model=options.model,
+            model=model,
             prompts=prompts,
             answers=answers,
             commands=commands_file(options.commands, variant, alone=len(chosen) == 1),
@@ -133,8 +145,10 @@ def _decode(
     ]
     console.print(
         f"{len(prompts)} requests on {config.name}, {config.channels} channels × {config.banks} "
-        f"banks, array {config.array_rows} × {config.array_columns}: model {options.model}"
+        f"banks, array {config.array_rows} × {config.array_columns}: model {model.name}"
     )
+    if not model.trained:
+        console.print("Its weights are random, not trained: the text means nothing.")
     start = time.perf_counter()
     try:
         outcomes = _run(jobs, console)
@@ -152,11 +166,12 @@ def commands_file(path: Path | None, variant: DeviceVariant, *, alone: bool) -> 
 
 
 def _prompts(
-    options: argparse.Namespace, shape: ModelShape
+    options: argparse.Namespace, model: ModelChoice
 ) -> tuple[tuple[bytes, ...], tuple[int, ...]]:
     """Return the prompts and the longest answer that each may have."""
     where = "the prompts that ship with the project"
-    prompts = load_prompts()
+    prompts = load_prompts(model.name)
+    shape = model.shape
     if options.prompts is not None:
         where = str(options.prompts)
         content = read_bytes(options.prompts, "--prompts")

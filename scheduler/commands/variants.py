@@ -20,10 +20,11 @@ from hw.device import check_buildable
 from hw.program import Program
 from scheduler.commands.errors import UsageError
 from scheduler.commands.files import write_file
+from scheduler.commands.models import ModelChoice
 from scheduler.compiler.iteration_program import Schedule
 from scheduler.host import Host, HostIteration
 from scheduler.models.float64 import Float64Transformer, KVCache
-from scheduler.models.weights import Weights, load_weights
+from scheduler.models.weights import Weights
 from scheduler.serving.request import Request
 from sim.device import Device, DeviceError, Result
 from sim.engine.compiler import CompileError, CompilerNotFoundError
@@ -33,6 +34,7 @@ from sim.rtl import RtlDevice
 from sim.trace_file import write_csv
 
 __all__ = [
+    "DEFAULT_SCHEDULES",
     "VARIANTS",
     "Job",
     "Outcome",
@@ -60,8 +62,12 @@ FULL_STOP = ord(".")
 VARIANTS = (
     Variant("1 row buffer, serial", 1, Schedule.SERIAL),
     Variant("2 row buffers, heads", 2, Schedule.HEADS),
+    Variant("2 row buffers, serial_plus", 2, Schedule.SERIAL_PLUS),
     Variant("2 row buffers, interleaved", 2, Schedule.INTERLEAVED),
 )
+
+#: What is run where nobody chooses.
+DEFAULT_SCHEDULES = (Schedule.SERIAL, Schedule.HEADS, Schedule.INTERLEAVED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ class Job:
 
     variant: Variant
     config: Config
-    model: str
+    model: ModelChoice
     prompts: tuple[bytes, ...]
     answers: tuple[int, ...]
     commands: Path | None
@@ -144,15 +150,16 @@ class _Nowhere:
 def check_fits(
     variant: Variant,
     config: Config,
-    model: str,
+    model: ModelChoice,
     prompts: Sequence[bytes],
     answers: Sequence[int],
 ) -> None:
     """Raise ValueError if the machine cannot be built, or the model or a request does not fit."""
     config = replace(config, row_buffers=variant.row_buffers)
     check_buildable(config)
+    model.check_capacity(config)
     nowhere = cast(Device, _Nowhere())
-    host = Host(config, nowhere, load_weights(model), variant.schedule, check=False)
+    host = Host(config, nowhere, model.weights(), variant.schedule, check=False)
     for request in _requests(prompts, answers):
         host.submit(request)
     iteration = host.scheduler.next_iteration()
@@ -257,7 +264,7 @@ def _run(job: Job, report: Callable[[Progress], None]) -> Outcome:
     report(Progress(variant.name, "starting"))
     compiling = Progress(variant.name, "compiling the design, about two minutes, once")
     device = RtlDevice(config, announce=lambda _text: report(compiling))
-    weights = load_weights(job.model)
+    weights = job.model.weights()
     host = Host(config, device, weights, variant.schedule)
     requests = _requests(job.prompts, job.answers)
     for request in requests:
@@ -290,8 +297,13 @@ def _run(job: Job, report: Callable[[Progress], None]) -> Outcome:
     if job.commands:
         outcome.commands_file = write_file(job.commands, records.write)
     outcome.seconds = time.perf_counter() - start
-    outcome.answers = [bytes(request.answer) for request in requests]
+    outcome.answers = [_text(request.answer) for request in requests]
     return outcome
+
+
+def _text(tokens: Sequence[int]) -> bytes:
+    """Return tokens as bytes; those that are none, of larger vocabularies, as numbers."""
+    return b"".join(bytes([token]) if token < 256 else b"<%d>" % token for token in tokens)
 
 
 def _add(outcome: Outcome, step: HostIteration) -> None:

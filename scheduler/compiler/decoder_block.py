@@ -1,118 +1,67 @@
 """The dense part of a decoder block for one sub-batch: norms, GEMMs, biases, residuals."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from hw.config import Config
-from hw.isa import Element, Format, Function, Norm, Opcode, Queue
+from hw.isa import Element, Format, Function, Opcode, Queue
 from hw.program import Block, Label
-from scheduler.compiler.attention import Decode
+from scheduler.compiler.attention_buffers import Decode
+from scheduler.compiler.buffers import Buffer
 from scheduler.compiler.builder import ProgramBuilder
+from scheduler.compiler.dense_buffers import SubBatchBuffers, epilogue_ends
 from scheduler.compiler.gemm_tiling import MatrixQueue
-from scheduler.compiler.placement import Buffer, ModelPlacement, SpaceAllocator
+from scheduler.compiler.placement import ModelPlacement
+from scheduler.compiler.qkv_layout import QkvLayout
+from scheduler.compiler.vector_instructions import Operand, VectorEmitter
+from scheduler.models.shape import Positions
 
-__all__ = ["DenseCompiler", "SubBatchBuffers"]
+__all__ = ["DenseCompiler"]
 
-#: Columns of a GEMM's result that the epilogue takes at a time: fewer overlap better, more cost
-#: fewer instructions (chosen).
-EPILOGUE_COLUMNS = 32
-
-
-def float_bits(value: float) -> int:
-    """Return the bits of a number in binary32.
-
-    >>> hex(float_bits(1.0))
-    '0x3f800000'
-    """
-    return int(np.float32(value).view(np.uint32))
-
-
-class Operand(NamedTuple):
-    """An operand of an element-wise instruction; offset and stride in bytes."""
-
-    buffer: Buffer
-    offset: int
-    stride: int
-    format: Format
-
-
-@dataclass(frozen=True, slots=True)
-class SubBatchBuffers:
-    """Buffers of one sub-batch in the activation memory, all with one row a request.
-
-    Attributes
-    ----------
-    residual, normed, qkv, attention, output, hidden, activated
-        The residual stream (binary32), its norm (bfloat16), queries, keys and values without bias
-        (binary32), attention (bfloat16), what is added to the residual (binary32), the FFN's inner
-        activations before (binary32) and after its non-linearity (bfloat16).
-    """
-
-    residual: Buffer
-    normed: Buffer
-    qkv: Buffer
-    attention: Buffer
-    output: Buffer
-    hidden: Buffer
-    activated: Buffer
-
-    @classmethod
-    def take(
-        cls, model: ModelPlacement, space: SpaceAllocator, index: int, rows: int
-    ) -> "SubBatchBuffers":
-        """Allocate the buffers for ``rows`` requests."""
-        shape = model.shape
-        width = shape.d_model
-
-        def take(what: str, elements: int, element_bytes: int, whole: bool = False) -> Buffer:
-            return space.take(
-                f"{what} of sub-batch {index}",
-                rows * elements * element_bytes,
-                1 if whole else -(-elements // EPILOGUE_COLUMNS),
-                0 if whole else EPILOGUE_COLUMNS,
-            )
-
-        return cls(
-            residual=take("residual", width, 4),
-            normed=take("norm", width, 2, whole=True),
-            qkv=take("QKV", 3 * width, 4, whole=True),
-            attention=take("attention", width, 2, whole=True),
-            output=take("projection", width, 4),
-            hidden=take("FFN or logits", max(shape.d_ffn, shape.vocabulary), 4),
-            activated=take("activated FFN", shape.d_ffn, 2),
-        )
+#: Takes columns of a GEMM's result when they are complete: the first, and how many.
+Epilogue = Callable[[int, int], None]
 
 
 class DenseCompiler:
-    """Emits everything between two attentions."""
+    """Emits everything between two attentions.
+
+    Parameters
+    ----------
+    config, model, layout, builder
+        The device, the model in it, the order of its QKV, and where instructions go.
+    vectors
+        Buffers for layers' vectors: layer l takes number l mod their number.
+    """
 
     def __init__(
         self,
         config: Config,
         model: ModelPlacement,
+        layout: QkvLayout,
         builder: ProgramBuilder,
         vectors: Sequence[Buffer],
-        staging: Buffer,
     ) -> None:
         self.config = config
         self.model = model
+        self.shape = model.shape
+        self.layout = layout
         self.builder = builder
         self.matrix = MatrixQueue(config, builder)
-        self._vectors = vectors  # two buffers a channel's lane, by the parity of the layer
-        self._staging = staging
+        self.vector_unit = VectorEmitter(builder)
+        self._vectors = vectors
         self._loaded: list[int] = [-1] * len(vectors)
 
     def embed(
         self, tokens: np.ndarray, positions: np.ndarray, buffers: SubBatchBuffers, label: Label
     ) -> None:
-        """Add token and position embeddings, ``[rows, d_model]`` in bfloat16 bits each.
+        """Load embeddings of tokens, and what comes with positions; begin the residual stream.
 
-        Both come with the program, through channel 0.
+        Both come with the program, through channel 0. ``tokens`` are bfloat16 bits ``[rows,
+        d_model]``, and so are ``positions`` where they are learned: they are added. Rotations are
+        binary32, ``[rows, d_head]``; they stay in the buffer until they are used.
         """
-        content = tokens.astype("<u2").tobytes() + positions.astype("<u2").tobytes()
+        content = tokens.astype("<u2").tobytes() + positions.tobytes()
         sub_batch_offset = sum(len(data) for _block, data in self.builder.inputs)
         address = self.model.io_address + sub_batch_offset
         self.builder.inputs.append((Block(0, address, len(content)), content))
@@ -120,21 +69,23 @@ class DenseCompiler:
             Queue.TAIL,
             Opcode.LOAD,
             label,
-            writes=[self._staging.region],
+            writes=[buffers.embeddings.region],
             address=address,
             bursts=len(content) // self.config.burst_bytes,
             rows=1,
             lanes=1,
-            lane_address=self._staging.address & 0xFFFFF,
+            lane_address=buffers.embeddings.offset,
         )
         rows, width = tokens.shape
-        self._elementwise(
-            Element.ADD,
+        learned = self.shape.positions is Positions.LEARNED
+        added = Operand(buffers.embeddings, rows * width * 2, width * 2, Format.BF16)
+        self.vector_unit.elementwise(
+            Element.ADD if learned else Element.COPY,
             label,
             rows,
             width,
-            a=Operand(self._staging, 0, width * 2, Format.BF16),
-            b=Operand(self._staging, rows * width * 2, width * 2, Format.BF16),
+            a=Operand(buffers.embeddings, 0, width * 2, Format.BF16),
+            b=added if learned else None,
             o=Operand(buffers.residual, 0, width * 4, Format.BINARY32),
         )
 
@@ -155,7 +106,7 @@ class DenseCompiler:
             bursts=placement.nbytes // self.config.burst_bytes,
             rows=1,
             lanes=1 << placement.channel,
-            lane_address=buffer.address & 0xFFFFF,
+            lane_address=buffer.offset,
         )
 
     def qkv(
@@ -165,152 +116,214 @@ class DenseCompiler:
         buffers: SubBatchBuffers,
         request_qkv: Callable[[Decode], Buffer],
         label: Label,
+        *,
+        by_group: bool,
     ) -> None:
-        """Generate q, k and v; with their biases they go to the channels of the requests."""
-        rows = len(decodes)
-        width = 3 * self.model.shape.d_model
+        """Generate q, k and v, which go to the channels of the requests, as bfloat16.
+
+        With their biases, and turned where positions are rotary; either all at once, or head group
+        by head group, then the values.
+        """
+        rows, width = len(decodes), self.shape.d_qkv
+        bias = self._vector(layer, "b_qkv") if self.shape.biases else None
+        rotary = self.shape.positions is Positions.ROTARY
+
+        def epilogue(first: int, count: int) -> None:
+            if rotary and self.shape.biases:
+                self._bias(layer, "b_qkv", buffers.qkv, width, rows, first, count, label)
+            turned = min(count, max(0, self.layout.value_column - first)) if rotary else 0
+            for decode in decodes:
+                a = Operand(buffers.qkv, decode.row * width * 4, 0, Format.BINARY32)
+                o = Operand(request_qkv(decode), 0, 0, Format.BF16)
+                if turned:
+                    self.vector_unit.rotary(
+                        label,
+                        turned // self.shape.d_head,
+                        self.shape.d_head,
+                        first=first,
+                        a=a,
+                        rotation=self._rotation(decode, buffers, rows),
+                        o=o,
+                    )
+                if count > turned:
+                    b = None if rotary else bias
+                    self.vector_unit.elementwise(
+                        Element.COPY if b is None else Element.ADD,
+                        label,
+                        1,
+                        count - turned,
+                        first=first + turned,
+                        a=a,
+                        b=b,
+                        o=o,
+                    )
+
         self._norm(layer, "ln1", buffers, rows, label)
-        self._gemm(
-            f"w_qkv.{layer}", buffers.normed, buffers.qkv, Format.BINARY32, rows, label, None
-        )
-        for decode in decodes:
-            self._elementwise(
-                Element.ADD,
-                label,
-                1,
-                width,
-                a=Operand(buffers.qkv, decode.row * width * 4, 0, Format.BINARY32),
-                b=Operand(*self._vector(layer, "b_qkv"), 0, Format.BF16),
-                o=Operand(request_qkv(decode), 0, 0, Format.BF16),
-            )
+        ends = self.layout.ends if by_group else (width,)
+        matrices = [(f"w_qkv.{layer}", buffers.qkv)]
+        self._gemm(matrices, buffers.normed, rows, label, ends, epilogue)
 
     def after_attention(
+        self,
+        layer: int,
+        rows: int,
+        buffers: SubBatchBuffers,
+        label: Callable[[str], Label],
+        *,
+        by_group: bool,
+    ) -> None:
+        """Projection, residual, norm, FFN, residual.
+
+        By group, the projection of each head group is added to the residual by itself, so it can be
+        computed when attention of that group is there.
+        """
+        shape = self.shape
+        ends = epilogue_ends(shape.d_model, self.config.tile_columns)
+        name = label("projection")
+        for number, depth in enumerate(self._projection_parts(by_group)):
+            bias = "b_proj" if shape.biases and not number else None
+            self._gemm(
+                [(f"w_proj.{layer}", buffers.output)],
+                buffers.attention,
+                rows,
+                name,
+                ends,
+                self._residual_epilogue(layer, bias, rows, buffers, name),
+                depth,
+            )
+        self._ffn(layer, rows, buffers, label)
+
+    def head(self, rows: int, buffers: SubBatchBuffers, label: Label) -> None:
+        """Norm and output head: logits of all rows, in ``buffers.hidden``."""
+        layer = self.shape.layers
+        self.load_vectors(layer, label)
+        self._norm(layer, "lnf", buffers, rows, label)
+        self._gemm([("w_head", buffers.hidden)], buffers.normed, rows, label)
+
+    def _ffn(
         self, layer: int, rows: int, buffers: SubBatchBuffers, label: Callable[[str], Label]
     ) -> None:
-        """Projection, residual, norm, FFN, residual."""
-        shape = self.model.shape
-        width, inner = shape.d_model, shape.d_ffn
+        shape, gate = self.shape, buffers.gate
+        inner = shape.d_ffn
+        name = label("FFN1")
+        hidden = Operand(buffers.hidden, 0, inner * 4, Format.BINARY32)
+        activated = Operand(buffers.activated, 0, inner * 2, Format.BF16)
 
-        def add_residual(bias: str, name: Label) -> Callable[[int, int], None]:
-            def epilogue(first: int, count: int) -> None:
-                self._bias(layer, bias, buffers.output, width, rows, first, count, name)
-                self._elementwise(
-                    Element.ADD,
+        def activate(first: int, count: int) -> None:
+            if shape.biases:
+                self._bias(layer, "b_ffn1", buffers.hidden, inner, rows, first, count, name)
+            if gate is None:
+                self.vector_unit.function(
+                    Function.GELU_TANH, name, rows, count, first=first, a=hidden, o=activated
+                )
+            else:
+                self.vector_unit.elementwise(
+                    Element.GATE,
                     name,
                     rows,
                     count,
                     first=first,
-                    a=Operand(buffers.residual, 0, width * 4, Format.BINARY32),
-                    b=Operand(buffers.output, 0, width * 4, Format.BINARY32),
-                    o=Operand(buffers.residual, 0, width * 4, Format.BINARY32),
+                    a=Operand(gate, 0, inner * 4, Format.BINARY32),
+                    b=hidden,
+                    o=activated,
                 )
 
-            return epilogue
-
-        def activate(first: int, count: int) -> None:
-            name = label("FFN1")
-            self._bias(layer, "b_ffn1", buffers.hidden, inner, rows, first, count, name)
-            self.builder.emit(
-                Queue.EPILOGUE,
-                Opcode.FUNCTION,
-                name,
-                reads=buffers.hidden.part(first, count),
-                writes=buffers.activated.part(first, count),
-                function=Function.GELU_TANH,
-                rows=rows,
-                n=count,
-                a=buffers.hidden.address + first * 4,
-                a_stride=inner * 4,
-                a_format=Format.BINARY32,
-                o=buffers.activated.address + first * 2,
-                o_stride=inner * 2,
-                o_format=Format.BF16,
-            )
-
-        name = label("projection")
-        self._gemm(
-            f"w_proj.{layer}",
-            buffers.attention,
-            buffers.output,
-            Format.BINARY32,
-            rows,
-            name,
-            add_residual("b_proj", name),
-        )
-        name = label("FFN1")
         self._norm(layer, "ln2", buffers, rows, name)
-        self._gemm(
-            f"w_ffn1.{layer}", buffers.normed, buffers.hidden, Format.BINARY32, rows, name, activate
-        )
+        matrices = [(f"w_ffn1.{layer}", buffers.hidden)]
+        if gate is not None:
+            matrices.insert(0, (f"w_gate.{layer}", gate))
+        ends = epilogue_ends(inner, self.config.tile_columns)
+        self._gemm(matrices, buffers.normed, rows, name, ends, activate)
         name = label("FFN2")
         self._gemm(
-            f"w_ffn2.{layer}",
+            [(f"w_ffn2.{layer}", buffers.output)],
             buffers.activated,
-            buffers.output,
-            Format.BINARY32,
             rows,
             name,
-            add_residual("b_ffn2", name),
+            epilogue_ends(shape.d_model, self.config.tile_columns),
+            self._residual_epilogue(layer, "b_ffn2" if shape.biases else None, rows, buffers, name),
         )
 
-    def head(self, rows: int, buffers: SubBatchBuffers, label: Label) -> None:
-        """Norm and output head: logits of all rows, in ``buffers.hidden``."""
-        layer = self.model.shape.layers
-        self.load_vectors(layer, label)
-        self._norm(layer, "lnf", buffers, rows, label)
-        self._gemm("w_head", buffers.normed, buffers.hidden, Format.BINARY32, rows, label, None)
+    def _residual_epilogue(
+        self, layer: int, bias: str | None, rows: int, buffers: SubBatchBuffers, label: Label
+    ) -> Epilogue:
+        """Return an epilogue that adds the output, and a bias, to the residual stream."""
+        width = self.shape.d_model
+        residual = Operand(buffers.residual, 0, width * 4, Format.BINARY32)
+        output = Operand(buffers.output, 0, width * 4, Format.BINARY32)
 
-    def _vector(self, layer: int, name: str) -> tuple[Buffer, int]:
+        def epilogue(first: int, count: int) -> None:
+            if bias is not None:
+                self._bias(layer, bias, buffers.output, width, rows, first, count, label)
+            self.vector_unit.elementwise(
+                Element.ADD, label, rows, count, first=first, a=residual, b=output, o=residual
+            )
+
+        return epilogue
+
+    def _projection_parts(self, by_group: bool) -> list[range]:
+        """Cut the depth of the projection at head groups, where weight tiles allow it."""
+        depth = self.shape.d_query
+        if not by_group:
+            return [range(depth)]
+        step = self.layout.group_heads * self.shape.query_group * self.shape.d_head
+        ends = [e for e in range(step, depth, step) if e % self.matrix.depth_unit == 0]
+        return [range(a, b) for a, b in zip([0, *ends], [*ends, depth], strict=True)]
+
+    def _vector(self, layer: int, name: str) -> Operand:
+        """Return a vector of a layer, repeated row by row."""
         buffer = self._vectors[layer % len(self._vectors)]
-        return buffer, self.model.vectors[layer].offsets[name]
+        return Operand(buffer, self.model.vectors[layer].offsets[name], 0, Format.BF16)
+
+    def _rotation(self, decode: Decode, buffers: SubBatchBuffers, rows: int) -> Operand:
+        """Return cosines and sines of a request's position."""
+        offset = rows * self.shape.d_model * 2 + decode.row * self.shape.d_head * 4
+        return Operand(buffers.embeddings, offset, 0, Format.BINARY32)
 
     def _gemm(
         self,
-        name: str,
+        matrices: Sequence[tuple[str, Buffer]],
         activations: Buffer,
-        output: Buffer,
-        output_format: Format,
         rows: int,
         label: Label,
-        epilogue: Callable[[int, int], None] | None,
+        ends: Sequence[int] | None = None,
+        epilogue: Epilogue | None = None,
+        depth: range | None = None,
     ) -> None:
-        """Emit a GEMM; ``epilogue(first, count)`` follows when so many columns are complete."""
-        matrix = self.model.matrices[name]
+        """Emit GEMMs of the same activations, and after each piece of columns its epilogue.
+
+        Pieces end at ``ends``; of several matrices, the same columns of all come before it.
+        """
+        width = self.model.matrices[matrices[0][0]].width
         columns = self.config.tile_columns
-        done = 0
-        for index in range(matrix.width // columns):
-            self.matrix.block(matrix, index, activations, rows, output, output_format, label)
-            complete = (index + 1) * columns
-            if epilogue and (complete - done >= EPILOGUE_COLUMNS or complete == matrix.width):
-                epilogue(done, complete - done)
-                done = complete
+        first = block = 0
+        for end in (width,) if ends is None else ends:
+            blocks = range(block, -(-end // columns))
+            for name, output in matrices:
+                matrix = self.model.matrices[name]
+                for index in blocks:
+                    self.matrix.block(
+                        matrix, index, activations, rows, output, Format.BINARY32, label, depth
+                    )
+            block = blocks.stop
+            if epilogue:
+                epilogue(first, end - first)
+            first = end
 
     def _norm(
         self, layer: int, name: str, buffers: SubBatchBuffers, rows: int, label: Label
     ) -> None:
-        width = self.model.shape.d_model
-        gamma, gamma_offset = self._vector(layer, f"{name}_gamma")
-        beta, beta_offset = self._vector(layer, f"{name}_beta")
-        self.builder.emit(
-            Queue.EPILOGUE,
-            Opcode.NORM,
+        width = self.shape.d_model
+        beta = f"{name}_beta"
+        self.vector_unit.norm(
             label,
-            reads=[*buffers.residual.regions, gamma.region, beta.region],
-            writes=[buffers.normed.region],
-            function=Norm.LAYER,
-            rows=rows,
-            n=width,
-            a=buffers.residual.address,
-            a_stride=width * 4,
-            a_format=Format.BINARY32,
-            b=gamma.address + gamma_offset,
-            b_format=Format.BF16,
-            c=beta.address + beta_offset,
-            o=buffers.normed.address,
-            o_stride=width * 2,
-            o_format=Format.BF16,
-            x=float_bits(1.0 / width),
-            y=float_bits(self.model.epsilon),
+            rows,
+            width,
+            self.shape.epsilon,
+            a=Operand(buffers.residual, 0, width * 4, Format.BINARY32),
+            gamma=self._vector(layer, f"{name}_gamma"),
+            beta=self._vector(layer, beta) if beta in self.model.vectors[layer].offsets else None,
+            o=Operand(buffers.normed, 0, width * 2, Format.BF16),
         )
 
     def _bias(
@@ -326,62 +339,13 @@ class DenseCompiler:
     ) -> None:
         """Add a bias to columns of binary32 rows, in place."""
         columns = Operand(buffer, 0, width * 4, Format.BINARY32)
-        self._elementwise(
+        self.vector_unit.elementwise(
             Element.ADD,
             label,
             rows,
             count,
             first=first,
             a=columns,
-            b=Operand(*self._vector(layer, name), 0, Format.BF16),
+            b=self._vector(layer, name),
             o=columns,
         )
-
-    def _elementwise(
-        self,
-        function: Element,
-        label: Label,
-        rows: int,
-        n: int,
-        *,
-        first: int = 0,
-        a: Operand,
-        b: Operand,
-        o: Operand,
-    ) -> None:
-        """Emit an element-wise instruction on ``n`` columns of the operands, from ``first`` on."""
-        addresses = {
-            name: operand.buffer.address + operand.offset + first * (4 if operand.format else 2)
-            for name, operand in (("a", a), ("b", b), ("o", o))
-        }
-        self.builder.emit(
-            Queue.EPILOGUE,
-            Opcode.ELEMENTWISE,
-            label,
-            reads=[*a.buffer.part(first, n), *b.buffer.part(first, n)],
-            writes=o.buffer.part(first, n),
-            function=function,
-            rows=rows,
-            n=n,
-            **addresses,
-            a_stride=a.stride,
-            b_stride=b.stride,
-            o_stride=o.stride,
-            a_format=a.format,
-            b_format=b.format,
-            o_format=o.format,
-        )
-
-
-def vector_buffers(
-    config: Config, model: ModelPlacement, spaces: Sequence[SpaceAllocator]
-) -> list[Buffer]:
-    """Allocate buffers for layers' vectors: enough that a layer's can be loaded ahead.
-
-    Layer l's vectors lie in channel l mod channels and go into buffer l mod (2 × channels).
-    """
-    nbytes = max(placement.nbytes for placement in model.vectors)
-    return [
-        spaces[index % config.channels].take(f"vectors {index}", nbytes)
-        for index in range(2 * config.channels)
-    ]

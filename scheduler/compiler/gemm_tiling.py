@@ -7,8 +7,9 @@ import numpy as np
 from hw.config import Config
 from hw.isa import Format, Opcode, Queue
 from hw.program import Label
+from scheduler.compiler.buffers import Buffer
 from scheduler.compiler.builder import ProgramBuilder, Region
-from scheduler.compiler.placement import Buffer, MatrixPlacement
+from scheduler.compiler.placement import MatrixPlacement
 
 __all__ = ["MatrixQueue", "WeightRing"]
 
@@ -47,6 +48,12 @@ class MatrixQueue:
         self.ring = WeightRing(config.weight_ring_bytes)
         self._half = 0
 
+    @property
+    def depth_unit(self) -> int:
+        """Rows of a matrix whose tiles, in one column block, are whole stripes."""
+        stripe = self.config.channels * self.config.burst_bytes
+        return self.config.array_rows * max(1, stripe // self.config.weight_tile_bytes)
+
     def block(
         self,
         matrix: MatrixPlacement,
@@ -56,19 +63,24 @@ class MatrixQueue:
         output: Buffer,
         output_format: Format,
         label: Label,
+        depth: range | None = None,
     ) -> None:
         """Emit one column block of ``activations[rows, depth] @ matrix[depth, width]``.
 
-        ``activations`` are bfloat16 rows of the matrix's depth, ``output`` rows of its width.
+        ``activations`` are bfloat16 rows of the matrix's depth, ``output`` rows of its width. Of
+        the depth, only the part ``depth`` is taken, which is a whole number of
+        :attr:`depth_unit`; None takes all of it.
         """
         config, builder = self.config, self.builder
-        tile_bytes = config.weight_tile_bytes
+        tile_bytes, height = config.weight_tile_bytes, config.array_rows
         stripe = config.channels * config.burst_bytes
-        tiles = matrix.depth // config.array_rows
-        unit = max(1, stripe // tile_bytes)
+        tiles = matrix.depth // height
+        depth = range(matrix.depth) if depth is None else depth
+        unit = self.depth_unit // height
         limit = max(unit, config.weight_ring_bytes // 4 // tile_bytes // unit * unit)
-        for first in range(0, tiles, limit):
-            count = min(limit, tiles - first)
+        chain = range(depth.start // height, depth.stop // height)
+        for first in chain[::limit]:
+            count = min(limit, chain.stop - first)
             start, region, overwritten = self.ring.take(count * tile_bytes)
             builder.emit(
                 Queue.LOAD,
@@ -86,13 +98,12 @@ class MatrixQueue:
             gemms = records[1::2]
             gemms["opcode"] = Opcode.GEMM
             gemms["rows"] = rows
-            gemms["address"] = (
-                activations.address + (first + np.arange(count)) * config.array_rows * 2
-            )
+            gemms["address"] = activations.address + (first + np.arange(count)) * height * 2
             gemms["stride"] = matrix.depth * 2
             gemms["half"] = self._half
-            gemms["accumulate"] = (first + np.arange(count)) > 0
-            builder.emit_records(Queue.MATRIX, records, label, reads=[region, *activations.regions])
+            gemms["accumulate"] = (first + np.arange(count)) > chain.start
+            taken = activations.part(first * height, count * height)
+            builder.emit_records(Queue.MATRIX, records, label, reads=[region, *taken])
         element_bytes = 4 if output_format is Format.BINARY32 else 2
         builder.emit(
             Queue.MATRIX,

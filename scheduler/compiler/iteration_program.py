@@ -4,22 +4,28 @@ A schedule is an order of emission and nothing else: instructions of a queue run
 tokens follow from what they read and write.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 
 import numpy as np
 
+from hw.arith import bf16
 from hw.config import Config
-from hw.isa import Element, Format, Opcode, Queue
-from hw.program import Block, Label, Program
-from scheduler.compiler.attention import AttentionCompiler, Decode, WorkBuffers, lane_space
+from hw.program import Label, Program
+from scheduler.compiler.attention import AttentionCompiler
+from scheduler.compiler.attention_buffers import Decode, WorkBuffers, lane_space
+from scheduler.compiler.buffers import Buffer, SpaceAllocator
 from scheduler.compiler.builder import ProgramBuilder
-from scheduler.compiler.decoder_block import DenseCompiler, SubBatchBuffers, vector_buffers
-from scheduler.compiler.placement import Buffer, ModelPlacement, SpaceAllocator, round_up
+from scheduler.compiler.decoder_block import DenseCompiler
+from scheduler.compiler.dense_buffers import SubBatchBuffers, vector_buffers
+from scheduler.compiler.outputs import OutputCompiler
+from scheduler.compiler.placement import ModelPlacement
+from scheduler.models.rotary import rotations
+from scheduler.models.shape import ModelShape, Positions
+from scheduler.models.weights import Weights
 
-__all__ = ["Schedule", "SubBatch", "compile_iteration", "io_bytes", "logits_name", "tokens_name"]
+__all__ = ["Schedule", "SubBatch", "compile_iteration", "io_bytes"]
 
 #: Sets of attention buffers in a lane: requests whose attention overlaps in one channel (chosen).
 WORK_SETS = 4
@@ -29,12 +35,15 @@ class Schedule(StrEnum):
     """What overlaps within an iteration.
 
     SERIAL: nothing but weight loads and compute: every phase ends before the next begins.
-    HEADS: softmax of one request with logits of the next. INTERLEAVED: also one sub-batch's
-    attention with the other's GEMMs, across decoder blocks.
+    HEADS: softmax of one request with logits of the next. SERIAL_PLUS: also attention of a head
+    group with QKV of the later ones, and its projection with attention of the later ones.
+    INTERLEAVED: as HEADS, and one sub-batch's attention with the other's GEMMs, across decoder
+    blocks.
     """
 
     SERIAL = "serial"
     HEADS = "heads"
+    SERIAL_PLUS = "serial_plus"
     INTERLEAVED = "interleaved"
 
 
@@ -46,32 +55,36 @@ class SubBatch:
     ----------
     decodes
         Their steps; row m of the activations is ``decodes[m]``.
-    tokens, positions
-        Embeddings of their tokens and positions: bfloat16 bits, ``[rows, d_model]``.
+    tokens
+        Embeddings of their tokens: bfloat16 bits, ``[rows, d_model]``.
+    positions
+        What comes with their positions: embeddings like those, or rotations, binary32 ``[rows,
+        d_head]``.
     """
 
     decodes: tuple[Decode, ...]
     tokens: np.ndarray
     positions: np.ndarray
 
-
-def logits_name(request: int) -> str:
-    """Return the name of a request's logits among a program's outputs: binary32."""
-    return f"logits of request {request}"
-
-
-def tokens_name(sub_batch: int) -> str:
-    """Return the name of a sub-batch's next tokens among the outputs.
-
-    One row a request: an unsigned 32-bit integer, then zeros to the width of the vector unit.
-    """
-    return f"tokens of sub-batch {sub_batch}"
+    @classmethod
+    def of(cls, weights: Weights, decodes: Sequence[Decode], tokens: Sequence[int]) -> "SubBatch":
+        """Look up what the tokens of some steps bring with them."""
+        embeddings = bf16.to_bits(weights.tok_embedding[list(tokens)])
+        places = [decode.position for decode in decodes]
+        if weights.pos_embedding is None:
+            return cls(tuple(decodes), embeddings, rotations(weights.shape, places))
+        return cls(tuple(decodes), embeddings, bf16.to_bits(weights.pos_embedding[places]))
 
 
-def io_bytes(config: Config, d_model: int, vocabulary: int, max_requests: int) -> int:
+def position_bytes(shape: ModelShape) -> int:
+    """Return the bytes that come with the position of one token."""
+    return shape.d_model * 2 if shape.positions is Positions.LEARNED else shape.d_head * 4
+
+
+def io_bytes(config: Config, shape: ModelShape, max_requests: int) -> int:
     """Return the bytes that inputs and outputs of an iteration take in one channel, at most."""
-    inputs = max_requests * d_model * 2 * 2
-    outputs = max_requests * (vocabulary * 4 + 4 * config.lanes)
+    inputs = max_requests * (shape.d_model * 2 + position_bytes(shape))
+    outputs = max_requests * (shape.vocabulary * 4 + 4 * config.lanes)
     return inputs + outputs + 4 * config.burst_bytes
 
 
@@ -92,7 +105,7 @@ def compile_iteration(
     Raises
     ------
     ValueError
-        If buffers do not fit the memories of the tile.
+        If buffers do not fit the memories of the tile; it names the bytes that would do.
     """
     return _Iteration(config, model, sub_batches, schedule).compile()
 
@@ -113,36 +126,48 @@ class _Iteration:
         self.schedule = schedule
         self.builder = ProgramBuilder(config)
         shape = model.shape
-        spaces = [lane_space(config, channel) for channel in range(config.channels)]
-        self.rows = rows = sum(len(sub_batch.decodes) for sub_batch in self.sub_batches)
-        staging = spaces[0].take("embeddings", rows * shape.d_model * 4)
-        self.output_address = model.io_address + rows * shape.d_model * 4
-        self.dense = DenseCompiler(
-            config, model, self.builder, vector_buffers(config, model, spaces), staging
-        )
         self.attention = AttentionCompiler(config, shape, self.builder)
-        self.qkv: dict[int, Buffer] = {}
-        for sub_batch in self.sub_batches:
-            for decode in sub_batch.decodes:
-                self.qkv[decode.request] = spaces[decode.channel].take(
-                    f"QKV of request {decode.request}", 3 * shape.d_model * 2
-                )
-        self.chosen = spaces[0].take("chosen tokens", rows * 4 * config.lanes)
-        self.work = [
-            [WorkBuffers.take(config, shape, space, index) for index in range(WORK_SETS)]
-            for space in spaces
-        ]
+        layout = self.attention.layout
+        self.every_head = range(shape.kv_heads)
+        self.head_groups = self.attention.geometry.groups(shape.kv_heads)
+        spaces = [lane_space(config, channel) for channel in range(config.channels)]
         activations = SpaceAllocator(
             "activation_bytes", 0, config.activation_bytes, config.array_rows * 4
         )
         self.buffers = [
-            SubBatchBuffers.take(model, activations, index, len(sub_batch.decodes))
+            SubBatchBuffers.take(
+                model,
+                layout,
+                activations,
+                spaces[0],
+                index,
+                len(sub_batch.decodes),
+                position_bytes(shape),
+            )
             for index, sub_batch in enumerate(self.sub_batches)
         ]
-        tallest = max(len(sub_batch.decodes) for sub_batch in self.sub_batches)
-        if tallest > config.accumulator_rows:
+        vectors = vector_buffers(config, model, spaces)
+        self.dense = DenseCompiler(config, model, layout, self.builder, vectors)
+        self.qkv: dict[int, Buffer] = {}
+        for sub_batch in self.sub_batches:
+            for decode in sub_batch.decodes:
+                self.qkv[decode.request] = spaces[decode.channel].take(
+                    f"QKV of request {decode.request}", shape.d_qkv * 2, layout.ends
+                )
+        rows = [len(sub_batch.decodes) for sub_batch in self.sub_batches]
+        chosen = spaces[0].take("chosen tokens", sum(rows) * 4 * config.lanes)
+        self.work = [
+            [WorkBuffers.take(config, shape, space, index) for index in range(WORK_SETS)]
+            for space in spaces
+        ]
+        address = model.io_address + sum(rows) * (shape.d_model * 2 + position_bytes(shape))
+        copies = [[work.logits for work in sets] for sets in self.work]
+        self.outputs = OutputCompiler(config, shape, self.builder, chosen, copies, address, rows)
+        for space in (activations, *spaces):
+            space.check()
+        if max(rows) > config.accumulator_rows:
             raise ValueError(
-                f"accumulator_rows must be at least {tallest}, not {config.accumulator_rows}"
+                f"accumulator_rows must be at least {max(rows)}, not {config.accumulator_rows}"
             )
 
     def compile(self) -> Program:
@@ -165,77 +190,74 @@ class _Iteration:
             self._gemms(0, layer + 1)
             if both:
                 self._attention(1, layer)
-        self._outputs(0, 0)
+        self._outputs(0)
         if both:
             self._gemms(1, self.model.shape.layers)
-            self._outputs(1, len(self.sub_batches[0].decodes))
+            self._outputs(1)
         return self.builder.finish()
 
     def _gemms(self, index: int, layer: int) -> None:
         """Emit the GEMMs of a sub-batch before attention of ``layer``; past the last, the head."""
         decodes = self.sub_batches[index].decodes
         buffers, rows = self.buffers[index], len(decodes)
+        by_group = self.schedule is Schedule.SERIAL_PLUS
         if layer:
             self.dense.after_attention(
-                layer - 1, rows, buffers, lambda name: Label(name, index, layer - 1)
+                layer - 1,
+                rows,
+                buffers,
+                lambda name: Label(name, index, layer - 1),
+                by_group=by_group,
             )
         if layer == self.model.shape.layers:
             self.dense.head(rows, buffers, Label("head", index))
         else:
             label = Label("QKV", index, layer)
             self.dense.load_vectors(layer, label)
-            self.dense.qkv(layer, decodes, buffers, self._qkv_of, label)
+            self.dense.qkv(layer, decodes, buffers, self._qkv_of, label, by_group=by_group)
+            for heads in self.head_groups if by_group else [self.every_head]:
+                for decode in decodes:
+                    name = self._label("store", index, layer, decode)
+                    self.attention.store_keys(decode, layer, self._qkv_of(decode), heads, name)
             for decode in decodes:
-                self.attention.store_token(
-                    decode, layer, self._qkv_of(decode), self._label("store", index, layer, decode)
-                )
+                name = self._label("store", index, layer, decode)
+                self.attention.store_values(decode, layer, self._qkv_of(decode), name)
         self._phase()
 
     def _attention(self, index: int, layer: int) -> None:
-        """Emit attention of a sub-batch: all channels side by side, request by request."""
+        """Emit attention of a sub-batch: all channels side by side.
+
+        A lane has buffers for so many requests at once; those form a wave. A step is an item of
+        the wave at a place in its channels: a request, or a head group of one.
+        """
         queues: list[list[Decode]] = [[] for _ in range(self.config.channels)]
         for decode in self.sub_batches[index].decodes:
             queues[decode.channel].append(decode)
-        serial = self.schedule is Schedule.SERIAL
-        wave = WORK_SETS if serial else max(len(queue) for queue in queues)
-        for start in range(0, max(len(queue) for queue in queues), wave):
-            requests = [
-                (place, queue[place])
-                for place in range(start, start + wave)
-                for queue in queues
-                if place < len(queue)
+        longest = max(len(queue) for queue in queues)
+        steps = _AttentionSteps(self, index, layer)
+        waves = self.schedule in (Schedule.SERIAL, Schedule.SERIAL_PLUS)
+        size = WORK_SETS if waves else longest
+        for start in range(0, longest, size):
+            places = range(start, min(start + size, longest))
+            wave = [
+                [(place, queue[place]) for queue in queues if place < len(queue)]
+                for place in places
             ]
-            steps = [partial(self._logits, index, layer), partial(self._softmax, index, layer)]
-            steps += [partial(self._attend, index, layer), partial(self._tail, index, layer)]
-            if serial:
-                for step in steps:
-                    for place, decode in requests:
-                        step(place, decode)
+            if self.schedule is Schedule.SERIAL:
+                for step in (steps.logit, steps.softmax, steps.attend, steps.tail):
+                    for requests in wave:
+                        for place, decode in requests:
+                            step(place, decode, self.every_head)
                     self._phase()
-                continue
-            for place in range(wave + 1):
-                for behind, step in zip((0, 0, 1, 1), steps, strict=True):
-                    for at, decode in requests:
-                        if at == place - behind:
-                            step(at, decode)
-
-    def _logits(self, index: int, layer: int, place: int, decode: Decode) -> None:
-        work, label = self._work(place, decode), self._label("logit", index, layer, decode)
-        self.attention.load_tail(decode, layer, work, label)
-        self.attention.logit(decode, layer, self._qkv_of(decode), work, label)
-
-    def _softmax(self, index: int, layer: int, place: int, decode: Decode) -> None:
-        label = self._label("softmax", index, layer, decode)
-        self.attention.softmax(decode, self._work(place, decode), label)
-
-    def _attend(self, index: int, layer: int, place: int, decode: Decode) -> None:
-        label = self._label("attend", index, layer, decode)
-        self.attention.attend(decode, layer, self._work(place, decode), label)
-
-    def _tail(self, index: int, layer: int, place: int, decode: Decode) -> None:
-        label = self._label("tail", index, layer, decode)
-        output = self.buffers[index].attention
-        self.attention.tail(decode, layer, self._work(place, decode), output, label)
+            elif self.schedule is Schedule.SERIAL_PLUS:
+                items = [(requests, heads) for heads in self.head_groups for requests in wave]
+                _overlap(items, [steps.logit, steps.softmax], [steps.attend])
+                for requests, heads in items:
+                    for place, decode in requests:
+                        steps.tail(place, decode, heads)
+            else:
+                items = [(requests, self.every_head) for requests in wave]
+                _overlap(items, [steps.logit, steps.softmax], [steps.attend, steps.tail])
 
     def _phase(self) -> None:
         if self.schedule is Schedule.SERIAL:
@@ -244,71 +266,72 @@ class _Iteration:
     def _qkv_of(self, decode: Decode) -> Buffer:
         return self.qkv[decode.request]
 
-    def _work(self, place: int, decode: Decode) -> WorkBuffers:
-        return self.work[decode.channel][place % WORK_SETS]
-
     def _label(self, name: str, index: int, layer: int, decode: Decode) -> Label:
         return Label(name, index, layer, decode.request)
 
-    def _outputs(self, index: int, first_row: int) -> None:
-        """Emit the choice of tokens, and the stores of tokens and logits."""
-        config, shape = self.config, self.model.shape
-        buffers, decodes = self.buffers[index], self.sub_batches[index].decodes
-        label = Label("output", index)
-        token_bytes = 4 * config.lanes
-        token_offset = first_row * token_bytes
-        self.builder.emit(
-            Queue.EPILOGUE,
-            Opcode.ARGMAX,
-            label,
-            reads=buffers.hidden.regions,
-            writes=[self.chosen.region],
-            rows=len(decodes),
-            n=shape.vocabulary,
-            a=buffers.hidden.address,
-            a_stride=shape.vocabulary * 4,
-            o=self.chosen.address + token_offset,
-            o_stride=token_bytes,
-        )
-        logit_bytes = shape.vocabulary * 4
-        for decode in decodes:
-            row = first_row + decode.row
-            channel, place = row % config.channels, row // config.channels
-            work = self.work[channel][place % WORK_SETS].logits
-            self.builder.emit(
-                Queue.EPILOGUE,
-                Opcode.ELEMENTWISE,
-                label,
-                reads=buffers.hidden.regions,
-                writes=[work.region],
-                function=Element.COPY,
-                rows=1,
-                n=shape.vocabulary,
-                a=buffers.hidden.address + decode.row * logit_bytes,
-                a_format=Format.BINARY32,
-                o=work.address,
-                o_format=Format.BINARY32,
-            )
-            block = Block(channel, self.output_address + place * logit_bytes, logit_bytes)
-            self._store(block, work, 0, label)
-            self.builder.outputs[logits_name(decode.request)] = block
-        nbytes = round_up(len(decodes) * token_bytes, config.burst_bytes)
-        rows = max(len(decodes) for decodes in [sb.decodes for sb in self.sub_batches])
-        address = self.output_address + logit_bytes * -(-self.rows // config.channels)
-        address += index * round_up(rows * token_bytes, config.burst_bytes)
-        block = Block(0, address, nbytes)
-        self._store(block, self.chosen, token_offset, label)
-        self.builder.outputs[tokens_name(index)] = block
+    def _outputs(self, index: int) -> None:
+        decodes = self.sub_batches[index].decodes
+        self.outputs.emit(index, decodes, self.buffers[index].hidden, Label("output", index))
 
-    def _store(self, block: Block, buffer: Buffer, offset: int, label: Label) -> None:
-        self.builder.emit(
-            Queue.STORE,
-            Opcode.STORE,
-            label,
-            reads=[buffer.region],
-            address=block.address,
-            bursts=block.nbytes // self.config.burst_bytes,
-            rows=1,
-            lanes=1 << block.channel,
-            lane_address=(buffer.address + offset) & 0xFFFFF,
-        )
+
+#: A step of attention: place of a request in its channel, the request, and KV heads.
+AttentionStep = Callable[[int, Decode, range], None]
+
+
+def _overlap(
+    items: Sequence[tuple[Sequence[tuple[int, Decode]], range]],
+    first: Sequence[AttentionStep],
+    then: Sequence[AttentionStep],
+) -> None:
+    """Emit the first steps of each item before the later ones of the item before it."""
+    for ahead in range(len(items) + 1):
+        for number, steps in ((ahead, first), (ahead - 1, then)):
+            if 0 <= number < len(items):
+                requests, heads = items[number]
+                for step in steps:
+                    for place, decode in requests:
+                        step(place, decode, heads)
+
+
+class _AttentionSteps:
+    """The steps of attention of one sub-batch in one layer."""
+
+    def __init__(self, iteration: _Iteration, index: int, layer: int) -> None:
+        self.compiler = iteration.attention
+        self.output = iteration.buffers[index].attention
+        self.work = iteration.work
+        self.qkv = iteration.qkv
+        self.index = index
+        self.layer = layer
+        self.every_head = iteration.every_head
+
+    def logit(self, place: int, decode: Decode, heads: range) -> None:
+        """Multiply with keys; with the first heads, load the tail."""
+        work, label = self._work(place, decode), self._label("logit", decode)
+        if heads.start == 0:
+            self.compiler.load_tail(decode, self.layer, work, label)
+        qkv = self.qkv[decode.request]
+        self.compiler.logit(decode, self.layer, qkv, work, heads, label)
+
+    def softmax(self, place: int, decode: Decode, heads: range) -> None:
+        """Turn logits into weights."""
+        work = self._work(place, decode)
+        self.compiler.softmax(decode, work, heads, self._label("softmax", decode))
+
+    def attend(self, place: int, decode: Decode, heads: range) -> None:
+        """Sum values in the banks."""
+        work = self._work(place, decode)
+        self.compiler.attend(decode, self.layer, work, heads, self._label("attend", decode))
+
+    def tail(self, place: int, decode: Decode, heads: range) -> None:
+        """Add the tail; with the last heads, store it if it is complete."""
+        work, label = self._work(place, decode), self._label("tail", decode)
+        self.compiler.tail(decode, work, self.output, heads, label)
+        if heads.stop == self.every_head.stop:
+            self.compiler.store_page(decode, self.layer, work, label)
+
+    def _work(self, place: int, decode: Decode) -> WorkBuffers:
+        return self.work[decode.channel][place % WORK_SETS]
+
+    def _label(self, name: str, decode: Decode) -> Label:
+        return Label(name, self.index, self.layer, decode.request)

@@ -11,7 +11,7 @@ import numpy as np
 from hw.isa import Opcode, Queue
 from hw.program import Program, queue_name
 
-__all__ = ["MAXIMUM_TOKENS", "check_legal"]
+__all__ = ["MAXIMUM_TOKENS", "TokenReplay", "check_legal"]
 
 #: What a token counter of the device holds: 8 bits.
 MAXIMUM_TOKENS = 255
@@ -35,70 +35,81 @@ def check_legal(program: Program) -> None:
             raise ValueError(f"queue {queue_name(queue)} must end with its only END")
         if (np.diff(stream["order"].astype(np.int64)) <= 0).any():
             raise ValueError(f"queue {queue_name(queue)} must be in the total order")
-    _Replay(program).run()
+    replay = TokenReplay(program)
+    for queue, index in _with_tokens(program):
+        replay.take(queue, index)
+        replay.send(queue, index)
+    replay.check_taken()
 
 
-class _Replay:
+class TokenReplay:
     """Tokens of a program, replayed in its total order with vector clocks.
 
-    A clock holds, for every queue, the last instruction that surely has retired.
+    :meth:`take` and then :meth:`send` are called for every instruction that has tokens.
+
+    Attributes
+    ----------
+    clocks
+        Of every queue: the last instruction of every queue that surely has retired when the
+        queue's present instruction starts; -1 for none.
     """
 
     def __init__(self, program: Program) -> None:
         self.program = program
         queues = len(program.streams)
         self.clocks = [[-1] * queues for _ in range(queues)]
-        self.sent: defaultdict[tuple[int, int], list[tuple[int, list[int]]]] = defaultdict(list)
-        self.taken: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+        self._sent: defaultdict[tuple[int, int], list[tuple[int, list[int]]]] = defaultdict(list)
+        self._taken: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
 
-    def run(self) -> None:
-        for queue, index in self._with_tokens():
-            record = self.program.streams[queue][index]
-            for producer in _queues(record, "wait"):
-                self._take(producer, queue, index)
-            for consumer in _queues(record, "signal"):
-                self._send(queue, consumer, index)
-        for (producer, consumer), sent in self.sent.items():
-            taken = len(self.taken[producer, consumer])
+    def take(self, queue: int, index: int) -> None:
+        """Take the tokens that an instruction waits for; ValueError if one is not there."""
+        for producer in _queues(self.program.streams[queue][index], "wait"):
+            number = len(self._taken[producer, queue])
+            sent = self._sent[producer, queue]
+            if number >= len(sent):
+                where = self.program.describe(queue, index)
+                raise ValueError(
+                    "a token must be sent before it is taken in the total order, but token "
+                    f"{number} of {queue_name(producer)} is not when taken by {where}"
+                )
+            self._taken[producer, queue].append(index)
+            clock = self.clocks[queue]
+            for i, value in enumerate(sent[number][1]):
+                clock[i] = max(clock[i], value)
+
+    def send(self, queue: int, index: int) -> None:
+        """Send the tokens of an instruction; ValueError if a counter could overflow."""
+        for consumer in _queues(self.program.streams[queue][index], "signal"):
+            clock = list(self.clocks[queue])
+            clock[queue] = index
+            sent = self._sent[queue, consumer]
+            sent.append((index, clock))
+            surely_taken = bisect_right(self._taken[queue, consumer], clock[consumer])
+            if len(sent) - surely_taken > MAXIMUM_TOKENS:
+                where = self.program.describe(queue, index)
+                raise ValueError(
+                    f"at most {MAXIMUM_TOKENS} tokens may be on their way to "
+                    f"{queue_name(consumer)}, not {len(sent) - surely_taken} after {where}"
+                )
+
+    def check_taken(self) -> None:
+        """Raise ValueError if a token was sent that nobody has taken."""
+        for (producer, consumer), sent in self._sent.items():
+            taken = len(self._taken[producer, consumer])
             if taken != len(sent):
                 where = self.program.describe(producer, sent[taken][0])
                 raise ValueError(f"every token must be taken, but none takes that of {where}")
 
-    def _with_tokens(self) -> list[tuple[int, int]]:
-        found = []
-        for queue, stream in enumerate(self.program.streams):
-            names = ("wait", "signal", "wait_channels", "signal_channels")
-            masks = np.bitwise_or.reduce([stream[name] for name in names])
-            for index in np.flatnonzero(masks).tolist():
-                found.append((int(stream["order"][index]), queue, index))
-        return [(queue, index) for _order, queue, index in sorted(found)]
 
-    def _take(self, producer: int, consumer: int, index: int) -> None:
-        number = len(self.taken[producer, consumer])
-        sent = self.sent[producer, consumer]
-        if number >= len(sent):
-            where = self.program.describe(consumer, index)
-            raise ValueError(
-                f"a token must be sent before it is taken in the total order, but token {number} "
-                f"of {queue_name(producer)} is not when taken by {where}"
-            )
-        self.taken[producer, consumer].append(index)
-        clock = self.clocks[consumer]
-        for i, value in enumerate(sent[number][1]):
-            clock[i] = max(clock[i], value)
-
-    def _send(self, producer: int, consumer: int, index: int) -> None:
-        clock = list(self.clocks[producer])
-        clock[producer] = index
-        sent = self.sent[producer, consumer]
-        sent.append((index, clock))
-        surely_taken = bisect_right(self.taken[producer, consumer], clock[consumer])
-        if len(sent) - surely_taken > MAXIMUM_TOKENS:
-            where = self.program.describe(producer, index)
-            raise ValueError(
-                f"at most {MAXIMUM_TOKENS} tokens may be on their way to {queue_name(consumer)}, "
-                f"not {len(sent) - surely_taken} after {where}"
-            )
+def _with_tokens(program: Program) -> list[tuple[int, int]]:
+    """Return queue and index of every instruction that has tokens, in the total order."""
+    found = []
+    for queue, stream in enumerate(program.streams):
+        names = ("wait", "signal", "wait_channels", "signal_channels")
+        masks = np.bitwise_or.reduce([stream[name] for name in names])
+        for index in np.flatnonzero(masks).tolist():
+            found.append((int(stream["order"][index]), queue, index))
+    return [(queue, index) for _order, queue, index in sorted(found)]
 
 
 def _queues(record: np.void, way: str) -> list[int]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from scheduler.models.shape import ModelShape
+from scheduler.models.shape import Activation, ModelShape, NormKind, Positions
 
 __all__ = ["CATALOG", "Model"]
 
@@ -63,6 +63,25 @@ CATALOG: dict[str, Model] = {
             context=128,
         ),
         source="chosen; build/train_tiny.py trains it, one token a byte",
+    ),
+    "tiny-llama": Model(
+        shape=ModelShape(
+            layers=2,
+            d_model=64,
+            heads=4,
+            kv_heads=2,
+            d_head=16,
+            d_ffn=192,
+            vocabulary=256,
+            context=128,
+            norm=NormKind.RMS,
+            activation=Activation.SWIGLU,
+            positions=Positions.ROTARY,
+            biases=False,
+            tied_head=True,
+        ),
+        source="chosen, in the style of Llama (Touvron et al. 2023, arXiv 2302.13971) with "
+        "grouped-query attention; build/train_tiny.py trains it, one token a byte",
     ),
     "gpt3-7b": Model(shape=_gpt3(32, 32), tensor_parallel=4, source=_GPT3),
     "gpt3-13b": Model(shape=_gpt3(40, 40), tensor_parallel=4, source=_GPT3),

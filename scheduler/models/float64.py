@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from scheduler.models.shape import NormKind, Positions
 from scheduler.models.weights import LayerWeights, Weights
 
 __all__ = ["Float64Transformer", "KVCache"]
@@ -64,13 +65,15 @@ class Float64Transformer:
         if last > shape.context:
             raise ValueError(f"the context must be at most {shape.context} tokens, not {last}")
         x = weights.tok_embedding[list(tokens)].astype(np.float64)
-        x = x + weights.pos_embedding[first:last]
+        if weights.pos_embedding is not None:
+            x = x + weights.pos_embedding[first:last]
         for index, layer in enumerate(weights.layers):
             y = self._norm(x, layer.ln1_gamma, layer.ln1_beta)
-            x = x + self._attention(y, layer, cache, index) @ layer.w_proj + layer.b_proj
+            x = x + _linear(self._attention(y, layer, cache, index), layer.w_proj, layer.b_proj)
             y = self._norm(x, layer.ln2_gamma, layer.ln2_beta)
-            y = _gelu(y @ layer.w_ffn1 + layer.b_ffn1)
-            x = x + y @ layer.w_ffn2 + layer.b_ffn2
+            inner = _linear(y, layer.w_ffn1, layer.b_ffn1)
+            inner = _gelu(inner) if layer.w_gate is None else _silu(y @ layer.w_gate) * inner
+            x = x + _linear(inner, layer.w_ffn2, layer.b_ffn2)
         return np.asarray(self._norm(x, weights.lnf_gamma, weights.lnf_beta) @ weights.w_head)
 
     def generate(self, prompt: Sequence[int], limit: int, stop: int | None = None) -> list[int]:
@@ -90,18 +93,31 @@ class Float64Transformer:
         chosen = logits[np.arange(len(logits)), list(tokens[1:])]
         return float(np.mean(np.log(np.exp(logits).sum(axis=1)) - chosen) / np.log(2))
 
-    def _norm(self, x: np.ndarray, gamma: np.ndarray, beta: np.ndarray) -> np.ndarray:
-        difference = x - x.mean(axis=1, keepdims=True)
-        variance = (difference**2).mean(axis=1, keepdims=True)
-        return np.asarray(difference / np.sqrt(variance + self.weights.epsilon) * gamma + beta)
+    def _norm(self, x: np.ndarray, gamma: np.ndarray, beta: np.ndarray | None) -> np.ndarray:
+        shape = self.weights.shape
+        if shape.norm is NormKind.LAYER:
+            x = x - x.mean(axis=1, keepdims=True)
+        scaled = x / np.sqrt((x**2).mean(axis=1, keepdims=True) + shape.epsilon) * gamma
+        return np.asarray(scaled if beta is None else scaled + beta)
+
+    def _rotated(self, x: np.ndarray, first: int) -> np.ndarray:
+        """Turn the pairs (2 i, 2 i + 1) of ``x[tokens, heads, d_head]`` by their positions."""
+        shape = self.weights.shape
+        speeds = shape.rotary_base ** (-np.arange(0, shape.d_head, 2) / shape.d_head)
+        angles = np.outer(np.arange(first, first + len(x)), speeds)[:, np.newaxis]
+        turned = (x[..., 0::2] + 1j * x[..., 1::2]) * np.exp(1j * angles)
+        return np.stack([turned.real, turned.imag], axis=-1).reshape(x.shape)
 
     def _attention(
         self, y: np.ndarray, layer: LayerWeights, cache: KVCache, index: int
     ) -> np.ndarray:
         """Extend the cache; return the heads' results, ``[tokens, heads × d_head]``."""
         shape, count = self.weights.shape, len(y)
-        parts = (y @ layer.w_qkv + layer.b_qkv).reshape(count, -1, shape.d_head)
+        parts = _linear(y, layer.w_qkv, layer.b_qkv).reshape(count, -1, shape.d_head)
         q, k, v = np.split(parts, [shape.heads, shape.heads + shape.kv_heads], axis=1)
+        if shape.positions is Positions.ROTARY:
+            first = len(cache.keys[index])
+            q, k = self._rotated(q, first), self._rotated(k, first)
         keys = cache.keys[index] = np.concatenate([cache.keys[index], k])
         values = cache.values[index] = np.concatenate([cache.values[index], v])
         keys = np.repeat(keys, shape.query_group, axis=1)
@@ -114,5 +130,14 @@ class Float64Transformer:
         return np.asarray(np.einsum("hts,shd->thd", scores, values).reshape(count, -1))
 
 
+def _linear(x: np.ndarray, matrix: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+    product = x @ matrix
+    return np.asarray(product if bias is None else product + bias)
+
+
 def _gelu(x: np.ndarray) -> np.ndarray:
     return np.asarray(0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))))
+
+
+def _silu(x: np.ndarray) -> np.ndarray:
+    return np.asarray(x / (1 + np.exp(-x)))

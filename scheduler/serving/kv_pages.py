@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw.config import Config
-from scheduler.compiler.placement import KvGeometry
+from scheduler.compiler.kv_geometry import KvGeometry
 from scheduler.models.shape import ModelShape
 
 __all__ = ["KvPages", "KvRows"]

@@ -1,5 +1,7 @@
 """Bad input ends with one line that names it, status 2, and leaves nothing behind."""
 
+import json
+
 import pytest
 
 from scheduler.cli import main
@@ -42,8 +44,59 @@ def test_unknown_config(fails):
     assert fails("run", "--config", "huge") == message
 
 
-def test_unknown_model(fails):
-    assert "'gpt-9'" in fails("run", "--model", "gpt-9")
+def test_unknown_model_and_the_nearest_name(fails):
+    message = (
+        "neupims: --model must be one of tiny-gpt, tiny-llama or a config.json, not 'tiny-lama' "
+        "(the nearest name is tiny-llama)\n"
+    )
+    assert fails("run", "--model", "tiny-lama") == message
+    assert "nearest name" in fails("run", "--model", "???")
+
+
+def test_model_without_weights(fails):
+    assert "--model must have weights, as tiny-gpt and" in fails("run", "--model", "gpt3-7b")
+
+
+LLAMA = {
+    "model_type": "llama",
+    "hidden_size": 64,
+    "intermediate_size": 192,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "vocab_size": 256,
+    "max_position_embeddings": 128,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"hidden_size": None}, "hidden_size must be there, a positive integer"),
+        ({"num_hidden_layers": -1}, "num_hidden_layers must be a positive integer, not -1"),
+        ({"rope_scaling": {"type": "yarn"}}, "rope_scaling must be null"),
+        ({"vocab_size": 255}, "vocab_size must be at least 256, since prompts are bytes, not 255"),
+        (
+            {"num_hidden_layers": 80, "hidden_size": 8192, "intermediate_size": 28672},
+            "rows must be",
+        ),
+        ({"num_attention_heads": 8}, "d_head must be a multiple of a burst"),
+        ({"intermediate_size": 190}, "w_gate.0 must be a multiple of the array, 4 × 4"),
+        ({"intermediate_size": 384}, "activation_bytes must hold at least"),
+        ({"max_position_embeddings": 512}, "lane_buffer_bytes (channel 0) must hold at least"),
+    ],
+)
+def test_model_that_cannot_be_run(fails, tmp_path, changes, words):
+    path = tmp_path / "config.json"
+    if changes.get("num_attention_heads") == 8:
+        changes = {**changes, "hidden_size": 32}
+    path.write_text(json.dumps({**LLAMA, **changes}))
+    message = fails("run", "--model", path)
+    assert words in message
+    assert "config.json" in message
+
+
+def test_missing_model_file(fails, tmp_path):
+    assert "--model must be a readable file" in fails("run", "--model", tmp_path / "none.json")
 
 
 def test_missing_prompts(fails, tmp_path):
@@ -120,7 +173,8 @@ def test_commands_file_that_cannot_be_written(fails, tmp_path):
 def test_commands_file_of_each_variant(tmp_path):
     path = tmp_path / "trace.csv"
     names = [commands_file(path, variant, alone=False).name for variant in VARIANTS]
-    assert names == ["trace-serial.csv", "trace-heads.csv", "trace-interleaved.csv"]
+    schedules = ("serial", "heads", "serial_plus", "interleaved")
+    assert names == [f"trace-{schedule}.csv" for schedule in schedules]
     assert commands_file(path, VARIANTS[0], alone=True) == path
 
 

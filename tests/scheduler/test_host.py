@@ -66,9 +66,12 @@ class ReferenceDevice:
         return self.reference.memories()
 
 
-@pytest.mark.parametrize("schedule", list(Schedule))
-def test_requests_enter_and_leave_and_get_their_answers(schedule):
-    weights = load_weights()
+@pytest.mark.parametrize(
+    ("model", "schedule"),
+    [*(("tiny-gpt", schedule) for schedule in Schedule), ("tiny-llama", Schedule.SERIAL_PLUS)],
+)
+def test_requests_enter_and_leave_and_get_their_answers(model, schedule):
+    weights = load_weights(model)
     prompts = [b"What is a river?", b"Hello!", b"I write", b"The row opens,", b"Every river"]
     host = Host(TINY, ReferenceDevice(TINY), weights, schedule, max_resident=3, check=False)
     requests = [Request(i, tuple(prompt), 6) for i, prompt in enumerate(prompts)]

@@ -75,7 +75,8 @@ def operations(config, rows, record):
         for gemv in range(record["gemvs"]):
             offset = record["offset"] + gemv * record["offset_gemv"]
             fields = {
-                "column": record["column"] + gemv * record["column_gemv"],
+                "column": record["column"]
+                + gemv // max(record.get("queries", 0), 1) * record["column_gemv"],
                 "offset": offset + tile * record["offset_tile"],
                 "slot": record["slot"] + gemv * record["slot_gemv"],
                 "read": record["read"] == 1 or (record["read"] == 2 and last),
@@ -187,6 +188,7 @@ def test_operations_follow_the_instruction_set(simulate, config, read):
         GEMV | {"read": read},
         VECTOR | {"rows": 1, "half": 0},
         GEMV | {"tiles": 5, "offset_tile": 4},
+        GEMV | {"gemvs": 5, "queries": 2, "offset_gemv": 1, "slot_gemv": 0, "column_gemv": 3},
     ]
 
     async def testbench(ctx):

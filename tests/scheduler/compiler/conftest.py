@@ -1,15 +1,15 @@
-"""A small batch of the shipped model, to compile and to execute."""
+"""A small batch of a shipped model, to compile and to execute."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
-from hw.arith import bf16
 from hw.presets import TINY
-from scheduler.compiler.attention import Decode
+from scheduler.compiler.attention_buffers import Decode
 from scheduler.compiler.iteration_program import Schedule, SubBatch, compile_iteration, io_bytes
-from scheduler.compiler.placement import KvGeometry, place_model
+from scheduler.compiler.kv_geometry import KvGeometry
+from scheduler.compiler.placement import place_model
 from scheduler.models.weights import load_weights
 from sim.reference import Reference
 
@@ -20,12 +20,13 @@ class Batch:
 
     config: object
     contexts: list[int]
+    model_name: str = "tiny-gpt"
 
     def __post_init__(self):
         config = self.config
-        self.weights = load_weights()
+        self.weights = load_weights(self.model_name)
         self.shape = self.weights.shape
-        io = io_bytes(config, self.shape.d_model, self.shape.vocabulary, len(self.contexts))
+        io = io_bytes(config, self.shape, len(self.contexts))
         self.model = place_model(config, self.weights, io)
         self.geometry = KvGeometry.of(config, self.shape)
         next_row = [self.model.first_kv_row] * config.channels
@@ -62,15 +63,13 @@ class Batch:
                 Decode(r, r % self.config.channels, row, positions[r], *self.pages[r])
                 for row, r in enumerate(group)
             )
-            embedding = self.weights.tok_embedding[[tokens[r] for r in group]]
-            position = self.weights.pos_embedding[[positions[r] for r in group]]
-            sub_batches.append(SubBatch(decodes, bf16.to_bits(embedding), bf16.to_bits(position)))
+            sub_batches.append(SubBatch.of(self.weights, decodes, [tokens[r] for r in group]))
         return compile_iteration(self.config, self.model, sub_batches, schedule)
 
 
 @pytest.fixture
 def batch():
-    def make(contexts, config=TINY):
-        return Batch(config, contexts)
+    def make(contexts, config=TINY, model="tiny-gpt"):
+        return Batch(config, contexts, model)
 
     return make

@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hw.isa import Queue
+from hw.isa import Opcode, Queue
 from hw.presets import TINY
 from hw.program import Program, encode, queue_kind
-from scheduler.compiler.iteration_program import Schedule, logits_name
+from scheduler.compiler.iteration_program import Schedule
 from scheduler.compiler.legality import check_legal
+from scheduler.compiler.outputs import logits_name
 from scheduler.models.float64 import Float64Transformer, KVCache
 
 TEXTS = [b"What is a river? A river", b"The bird finds no worm, b", b"Rain falls on the ro"]
@@ -20,14 +21,23 @@ def logits_of(outputs, request):
     return np.frombuffer(outputs[logits_name(request)], "<f4")
 
 
+WIDE = replace(TINY, array_rows=8, array_columns=8)
+MANY = replace(TINY, channels=4, bank_groups=2)
+
+
 @pytest.mark.parametrize(
-    "config",
-    [TINY, replace(TINY, array_rows=8, array_columns=8), replace(TINY, channels=4, bank_groups=2)],
-    ids=["tiny", "8 × 8 array", "4 channels × 8 banks"],
+    ("model", "config", "schedule"),
+    [
+        *(pytest.param("tiny-gpt", TINY, schedule) for schedule in Schedule),
+        pytest.param("tiny-gpt", WIDE, Schedule.HEADS, id="tiny-gpt-8 × 8 array"),
+        pytest.param("tiny-gpt", MANY, Schedule.HEADS, id="tiny-gpt-4 channels × 8 banks"),
+        *(pytest.param("tiny-llama", TINY, s) for s in Schedule if s is not Schedule.SERIAL),
+        pytest.param("tiny-llama", WIDE, Schedule.SERIAL_PLUS, id="tiny-llama-8 × 8 array"),
+        pytest.param("tiny-llama", MANY, Schedule.SERIAL_PLUS, id="tiny-llama-4 channels × 8"),
+    ],
 )
-@pytest.mark.parametrize("schedule", list(Schedule))
-def test_program_computes_the_transformer(batch, config, schedule):
-    requests = batch([32] * len(TEXTS), config)
+def test_program_computes_the_transformer(batch, model, config, schedule):
+    requests = batch([32] * len(TEXTS), config, model)
     reference = requests.reference()
     yardstick = Float64Transformer(requests.weights)
     caches = [KVCache(requests.weights) for _ in TEXTS]
@@ -44,8 +54,9 @@ def test_program_computes_the_transformer(batch, config, schedule):
 
 
 def test_schedules_agree_bit_for_bit(batch):
+    # SERIAL_PLUS adds up the projection in another order
     seen = []
-    for schedule in Schedule:
+    for schedule in (Schedule.SERIAL, Schedule.HEADS, Schedule.INTERLEAVED):
         requests = batch([32] * 4)
         reference = requests.reference()
         logits = []
@@ -96,10 +107,18 @@ def run_in_random_order(reference, program: Program, rng) -> dict[str, bytes]:
     return reference.run(replace(program, streams=order))
 
 
-@pytest.mark.parametrize("schedule", list(Schedule))
-def test_tokens_alone_order_the_queues(batch, schedule):
+@pytest.mark.parametrize(
+    ("model", "schedule"),
+    [
+        ("tiny-gpt", Schedule.SERIAL),
+        ("tiny-gpt", Schedule.HEADS),
+        ("tiny-gpt", Schedule.INTERLEAVED),
+        ("tiny-llama", Schedule.SERIAL_PLUS),
+    ],
+)
+def test_tokens_alone_order_the_queues(batch, model, schedule):
     rng = np.random.default_rng(1)
-    requests = batch([32] * 4)
+    requests = batch([32] * 4, model=model)
     in_order, shuffled = requests.reference(), requests.reference()
     for position in range(18):
         tokens = rng.integers(0, 256, 4).tolist()
@@ -111,24 +130,48 @@ def test_tokens_alone_order_the_queues(batch, schedule):
             shuffled.run(program)
 
 
-def test_a_missing_wait_is_found(batch):
-    requests = batch([32] * 4)
-    program = requests.compile([1, 2, 3, 4], [0] * 4, Schedule.HEADS)
-    stream = program.streams[Queue.EPILOGUE]
-    index = int(np.flatnonzero(stream["wait"])[3])
-    stream["wait"][index] &= stream["wait"][index] - 1
-    with pytest.raises(ValueError, match=r"^every token must be taken, but none takes that of .*$"):
-        check_legal(program)
+def test_an_opened_row_serves_all_query_heads_that_share_it(batch):
+    requests = batch([32] * 2, model="tiny-llama")
+    position = 16
+    program = requests.compile([1, 2], [position] * 2, Schedule.HEADS)
+    rows = program.row_lists[0].tolist()
+    stream = program.streams[Queue.PIM]
+    logits = stream[stream["read"] == 1]
+    attends = stream[stream["read"] == 2]
+    # keys: both KV heads lie in a row, two slots each; values: two query heads use a KV head
+    assert logits[["gemvs", "slots"]].tolist() == [(2, 2)] * 2
+    assert attends[["gemvs", "slots"]].tolist() == [(2, 4)] * 4
+    for layer, record in enumerate(logits):
+        tiles = rows[record["list"] : record["list"] + record["tiles"]]
+        assert tiles == requests.pages[0][0][layer, 0, : position // TINY.banks + 1].tolist()
 
 
-def test_a_missing_signal_is_found(batch):
-    requests = batch([32] * 4)
-    program = requests.compile([1, 2, 3, 4], [0] * 4, Schedule.HEADS)
-    stream = program.streams[Queue.MATRIX]
-    index = int(np.flatnonzero(stream["signal"])[-1])
-    stream["signal"][index] = 0
-    with pytest.raises(ValueError, match=r"^a token must be sent before it is taken .*$"):
-        check_legal(program)
+def test_serial_plus_starts_attention_before_the_values_are_there(batch):
+    requests = batch([32] * 4, model="tiny-llama")
+    program = requests.compile([1, 2, 3, 4], [16] * 4, Schedule.SERIAL_PLUS)
+    epilogue = program.streams[Queue.EPILOGUE]
+    turned = epilogue[epilogue["opcode"] == Opcode.ROTARY]
+    # two head groups a layer and request; the first has told PIM and STORE before the second
+    assert len(turned) == 2 * 2 * 4
+    first = turned[:4]
+    assert all(first["signal_channels"]) or all(first["signal"] >> Queue.STORE & 1)
+    matrix = program.streams[Queue.MATRIX]
+    drains = matrix[matrix["opcode"] == Opcode.DRAIN]
+    waits = drains["wait"] | drains["wait_channels"]
+    assert not waits[: 2 * 64 // TINY.tile_columns].any()
+
+
+def test_weights_are_loaded_as_far_ahead_as_the_ring_allows(batch):
+    # in every schedule, across operators and blocks: LOAD waits for nobody but the ring's reader
+    for schedule in Schedule:
+        requests = batch([32] * 4, model="tiny-llama")
+        program = requests.compile([1, 2, 3, 4], [16] * 4, schedule)
+        loads = program.streams[Queue.LOAD][:-1]
+        assert set(loads["wait"].tolist()) == {0, 1 << Queue.MATRIX}
+        assert not loads["wait_channels"].any()
+        taken = np.cumsum(loads["bursts"]) * TINY.burst_bytes * TINY.channels
+        unhindered = int(np.flatnonzero(loads["wait"])[0])
+        assert taken[unhindered - 1] == TINY.weight_ring_bytes
 
 
 def test_programs_fit_their_encoding_and_survive_a_file(batch, tmp_path):

@@ -3,13 +3,25 @@ import pytest
 
 from scheduler.models.catalog import CATALOG
 from scheduler.models.float64 import Float64Transformer, KVCache
+from scheduler.models.rotary import rotations
 from scheduler.models.shape import ModelShape
-from scheduler.models.weights import Weights, load_prompts, load_weights, parameter_shapes
+from scheduler.models.weights import (
+    Weights,
+    load_prompts,
+    load_weights,
+    parameter_shapes,
+    random_weights,
+)
 
 
-@pytest.fixture(scope="module")
-def model():
-    return Float64Transformer(load_weights())
+@pytest.fixture(scope="module", params=["tiny-gpt", "tiny-llama"])
+def model(request):
+    return Float64Transformer(load_weights(request.param))
+
+
+def prompts_of(model):
+    rotary = model.weights.pos_embedding is None
+    return load_prompts("tiny-llama" if rotary else "tiny-gpt")
 
 
 def test_shape_refuses_heads_that_no_kv_head_divides():
@@ -65,11 +77,19 @@ def test_shipped_weights_have_the_shapes_of_the_catalog():
     assert len(weights.layers) == 2
 
 
-def test_shipped_weights_are_finite_normal_bfloat16_values():
-    weights = load_weights()
+def test_a_tied_head_is_the_embedding():
+    weights = load_weights("tiny-llama")
+    assert (weights.w_head == weights.tok_embedding.T).all()
+    assert weights.pos_embedding is None
+    assert weights.lnf_beta is None
+    assert weights.layers[0].b_qkv is None
+
+
+def test_shipped_weights_are_finite_normal_bfloat16_values(model):
+    weights = model.weights
     arrays = [weights.tok_embedding, weights.pos_embedding, weights.w_head]
     arrays += [getattr(layer, name) for layer in weights.layers for name in layer.__slots__]
-    for array in arrays:
+    for array in (array for array in arrays if array is not None):
         assert array.dtype == np.float32
         assert np.isfinite(array).all()
         assert not (array.view(np.uint32) & 0xFFFF).any()
@@ -89,8 +109,9 @@ def test_arrays_of_another_shape_are_refused():
         Weights.from_arrays(shape, arrays)
 
 
-def test_there_are_a_dozen_prompts_of_different_lengths():
-    prompts = load_prompts()
+@pytest.mark.parametrize("name", ["tiny-gpt", "tiny-llama"])
+def test_there_are_a_dozen_prompts_of_different_lengths(name):
+    prompts = load_prompts(name)
     assert len(prompts) >= 12
     assert len(set(map(len, prompts))) >= 8
     assert all(0 < len(prompt) < 64 for prompt in prompts)
@@ -130,6 +151,36 @@ def test_one_kv_head_a_group_equals_its_heads_repeated():
     )
 
 
+def test_scores_of_rotated_vectors_depend_on_the_distance_alone():
+    model = Float64Transformer(load_weights("tiny-llama"))
+    rng = np.random.default_rng(3)
+    q, k = rng.normal(size=(2, 1, 2, 16))
+    scores = [
+        np.vecdot(model._rotated(q, 20 + shift), model._rotated(k, 5 + shift))
+        for shift in (0, 1, 90)
+    ]
+    np.testing.assert_allclose(scores[1:], [scores[0]] * 2, rtol=1e-12)
+    assert np.abs(np.vecdot(q, k) - scores[0]).max() > 0.1
+
+
+def test_rotations_are_those_of_the_yardstick():
+    model = Float64Transformer(load_weights("tiny-llama"))
+    shape = model.weights.shape
+    ones = np.zeros((3, 1, shape.d_head))
+    ones[..., 0::2] = 1
+    table = rotations(shape, [40, 41, 42])
+    np.testing.assert_allclose(model._rotated(ones, 40)[:, 0], table, atol=1e-7)
+
+
+def test_random_weights_are_the_same_for_the_same_seed():
+    shape = CATALOG["tiny-llama"].shape
+    one, same, other = (random_weights(shape, seed) for seed in (0, 0, 1))
+    assert (one.layers[1].w_gate == same.layers[1].w_gate).all()
+    assert (one.layers[1].w_gate != other.layers[1].w_gate).any()
+    logits = Float64Transformer(one).logits(b"The river runs")
+    assert 0.3 < logits.std() < 3
+
+
 def test_a_context_longer_than_the_model_is_refused(model):
     with pytest.raises(ValueError, match=r"^the context must be at most 128 tokens, not 129$"):
         model.logits(b"a" * 129)
@@ -140,14 +191,14 @@ def test_the_model_has_learned_to_write(model):
 
 
 def test_answers_are_sentences_of_known_words(model):
-    for prompt in load_prompts():
+    for prompt in prompts_of(model):
         answer = bytes(model.generate(prompt, limit=100, stop=10))
         assert answer.decode("utf-8").endswith((".\n", "!\n", "?\n")), (prompt, answer)
 
 
 def test_every_choice_for_the_prompts_is_clear(model):
     # so bfloat16 on the device cannot turn an answer of float64 into another
-    for prompt in load_prompts():
+    for prompt in prompts_of(model):
         answer = model.generate(prompt, limit=100, stop=10)
         logits = np.sort(model.logits([*prompt, *answer[:-1]])[len(prompt) - 1 :], axis=1)
         assert (logits[:, -1] - logits[:, -2]).min() > 2, prompt

@@ -1,0 +1,82 @@
+"""A request's step in an iteration, and the buffers of a lane that its attention uses."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw.config import Config
+from hw.isa import lane_tile_address
+from scheduler.compiler.buffers import Buffer, SpaceAllocator
+from scheduler.compiler.kv_geometry import KvGeometry
+from scheduler.models.shape import ModelShape
+
+__all__ = ["Decode", "WorkBuffers", "lane_space"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decode:
+    """One request's step in an iteration.
+
+    Attributes
+    ----------
+    request, channel
+        Its number, and the channel that its cache lives in.
+    row
+        Its row in the activations of its sub-batch.
+    position
+        Tokens in the cache before this one.
+    k_rows, v_rows, tail_rows
+        DRAM rows of its pages: ``[layer, part, page]`` for keys and values, ``[layer]`` for the
+        first row of the tail.
+    """
+
+    request: int
+    channel: int
+    row: int
+    position: int
+    k_rows: np.ndarray
+    v_rows: np.ndarray
+    tail_rows: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class WorkBuffers:
+    """Buffers in a lane buffer that one request's attention uses while it lasts.
+
+    Logits (binary32), weights (bfloat16) and results (binary32) are ordered head group by head
+    group: their parts count query heads.
+    """
+
+    tail: Buffer
+    transposed: Buffer
+    logits: Buffer
+    weights: Buffer
+    result: Buffer
+
+    @classmethod
+    def take(
+        cls, config: Config, shape: ModelShape, space: SpaceAllocator, index: int
+    ) -> "WorkBuffers":
+        """Allocate one set."""
+        geometry = KvGeometry.of(config, shape)
+        page_bytes = geometry.v_parts * geometry.v_heads * geometry.v_groups * config.burst_bytes
+        group = geometry.group_heads * shape.query_group
+        ends = tuple(range(group, shape.heads + 1, group))
+        elements = max(shape.heads * shape.context, shape.vocabulary)  # logits of tokens, at last
+        return cls(
+            tail=space.take(f"tail {index}", geometry.v_tokens * geometry.token_bytes),
+            transposed=space.take(f"transposed tail {index}", page_bytes * config.banks),
+            logits=space.take(f"logits {index}", elements * 4, ends),
+            weights=space.take(f"weights {index}", shape.heads * shape.context * 2, ends),
+            result=space.take(f"attention {index}", shape.heads * shape.d_head * 4, ends),
+        )
+
+
+def lane_space(config: Config, channel: int) -> SpaceAllocator:
+    """Return an allocator for a channel's lane buffer."""
+    return SpaceAllocator(
+        f"lane_buffer_bytes (channel {channel})",
+        lane_tile_address(channel, 0),
+        config.lane_buffer_bytes,
+        max(config.burst_bytes, 4 * config.lanes),
+    )

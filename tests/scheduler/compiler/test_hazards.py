@@ -1,0 +1,77 @@
+"""Bytes that two instructions share are ordered by tokens; where they are not, it is found."""
+
+import numpy as np
+import pytest
+
+from hw.isa import Opcode, Queue
+from hw.presets import TINY
+from hw.program import queue_name
+from scheduler.compiler.hazards import check_hazards
+from scheduler.compiler.iteration_program import Schedule
+from scheduler.compiler.legality import check_legal
+
+PIM0 = Queue.PIM
+
+
+@pytest.mark.parametrize(
+    ("model", "schedule"),
+    [
+        ("tiny-gpt", Schedule.HEADS),
+        ("tiny-gpt", Schedule.INTERLEAVED),
+        ("tiny-llama", Schedule.SERIAL),
+        ("tiny-llama", Schedule.SERIAL_PLUS),
+    ],
+)
+def test_programs_of_the_compiler_have_no_hazards(batch, model, schedule):
+    requests = batch([32] * 6, model=model)
+    # a complete page of values, and a token that completes one
+    program = requests.compile([1, 2, 3, 4, 5, 6], [15, 15, 16, 17, 23, 31], schedule)
+    check_legal(program)
+    check_hazards(TINY, program)
+
+
+def without_token(program, producer, consumer, number):
+    """Remove a token from a program, where it is sent and where it is taken."""
+    for queue, way, other in ((producer, "signal", consumer), (consumer, "wait", producer)):
+        stream = program.streams[queue]
+        name, bit = (way, other) if other < PIM0 else (f"{way}_channels", other - PIM0)
+        index = np.flatnonzero(stream[name] >> bit & 1)[number]
+        stream[name][index] &= ~np.uint32(1 << bit)
+    return program
+
+
+@pytest.mark.parametrize(
+    ("producer", "consumer", "number", "memory"),
+    [
+        (Queue.LOAD, Queue.MATRIX, 0, "weight ring"),  # weights used before they are there
+        (Queue.MATRIX, Queue.LOAD, 0, "weight ring"),  # and overwritten while they are used
+        (Queue.EPILOGUE, Queue.MATRIX, 0, "activation memory"),  # norm, then GEMM
+        (Queue.MATRIX, Queue.EPILOGUE, 0, "activation memory"),  # GEMM, then its epilogue
+        (Queue.EPILOGUE, Queue.STORE, 0, "lane buffer 0"),  # the new key
+        (Queue.STORE, PIM0, 0, "channel 0"),  # the new key, then the tile with it
+        (PIM0, Queue.ATTENTION, 0, "lane buffer 0"),  # logits, then softmax
+        (Queue.ATTENTION, PIM0, 0, "lane buffer 0"),  # weights, then attend
+        (Queue.ATTENTION, Queue.MATRIX, 0, "activation memory"),  # attention, then projection
+    ],
+)
+def test_a_token_too_few_is_found(batch, producer, consumer, number, memory):
+    requests = batch([32] * 2)
+    program = requests.compile([1, 2], [17, 17], Schedule.HEADS)
+    without_token(program, producer, consumer, number)
+    with pytest.raises(
+        ValueError,
+        match=rf"^instructions that share bytes of the {memory} must be ordered by tokens, but at "
+        rf"0x[0-9a-f]+ these are not: .*{queue_name(producer).split('[')[0]}.*$",
+    ):
+        check_hazards(TINY, program)
+
+
+def test_a_buffer_given_twice_is_found(batch):
+    # the result of one request's attention where the other's is
+    requests = batch([32] * 4)
+    program = requests.compile([1, 2, 3, 4], [17] * 4, Schedule.HEADS)
+    stream = program.streams[PIM0]
+    gemvs = np.flatnonzero((stream["opcode"] == Opcode.GEMV) & (stream["read"] == 1))
+    stream["lane_address"][gemvs[1]] = stream["lane_address"][gemvs[0]]
+    with pytest.raises(ValueError, match=r"^instructions that share bytes of the lane buffer 0 "):
+        check_hazards(TINY, program)
