@@ -1,0 +1,48 @@
+import subprocess
+import sys
+
+import pytest
+
+from hw.isa import Function
+from sim.benchmark.accuracy import EXHAUSTIVE, TRUE, accuracies, markdown
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return accuracies(sample=200_000, workers=1)
+
+
+def test_every_function_is_measured():
+    assert set(TRUE) == set(Function)
+
+
+def test_sampled_errors_are_within_the_specification(measured):
+    for line in measured:
+        assert line.judged > 50_000, line
+        assert line.ulp <= 1, line
+        assert 0 < line.error <= 2.0**-16 or line.function not in EXHAUSTIVE, line
+
+
+def test_table_has_a_line_for_every_function(measured):
+    lines = markdown(measured).splitlines()
+    assert len(lines) == 2 + len(Function)
+    assert {line.split(" | ")[1] for line in lines[2:]} == {"200,000 random"}
+
+
+def test_a_wrong_function_is_found(monkeypatch):
+    monkeypatch.setitem(TRUE, Function.SILU, lambda x: x)
+    line = next(one for one in accuracies(sample=1000) if one.function is Function.SILU)
+    assert line.error > 0.1
+    assert line.ulp > 1
+
+
+def test_sample_must_be_positive():
+    with pytest.raises(ValueError, match=r"^sample must be positive, not 0$"):
+        accuracies(sample=0)
+
+
+def test_command_rejects_a_sample_in_one_line_with_status_2():
+    command = [sys.executable, "-m", "sim.benchmark", "accuracy", "--sample", "-3"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert run.stderr.splitlines()[-1].endswith("--sample must be positive, not -3")
