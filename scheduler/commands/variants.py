@@ -25,6 +25,7 @@ from scheduler.compiler.iteration_program import Schedule
 from scheduler.host import Host, HostIteration
 from scheduler.models.float64 import Float64Transformer, KVCache
 from scheduler.models.weights import Weights
+from scheduler.serving.iteration import Iteration
 from scheduler.serving.request import Request
 from sim.device import Device, DeviceError, Result
 from sim.engine.compiler import CompileError, CompilerNotFoundError
@@ -154,7 +155,10 @@ def check_fits(
     prompts: Sequence[bytes],
     answers: Sequence[int],
 ) -> None:
-    """Raise ValueError if the machine cannot be built, or the model or a request does not fit."""
+    """Raise ValueError if the machine cannot be built, or the model or a request does not fit.
+
+    The first requests must fit with the longest contexts that they can have.
+    """
     config = replace(config, row_buffers=variant.row_buffers)
     check_buildable(config)
     model.check_capacity(config)
@@ -164,7 +168,19 @@ def check_fits(
         host.submit(request)
     iteration = host.scheduler.next_iteration()
     if iteration is not None:
-        host.compile(iteration)
+        host.compile(_latest(iteration, host))
+
+
+def _latest(iteration: Iteration, host: Host) -> Iteration:
+    """Return an iteration as it is when all of its requests are at their last tokens."""
+    longest = {request.number: request.longest_context for request in host.scheduler.resident}
+    return replace(
+        iteration,
+        sub_batches=tuple(
+            tuple(replace(step, position=longest[step.request] - 1) for step in steps)
+            for steps in iteration.sub_batches
+        ),
+    )
 
 
 def _requests(prompts: Sequence[bytes], answers: Sequence[int]) -> list[Request]:

@@ -347,9 +347,4 @@ class AttentionCompiler:
         entries = self.builder.row_lists[channel]
         start = len(entries)
         entries += [int(row) for row in rows]
-        if len(entries) > self.config.row_list_entries:
-            raise ValueError(
-                f"row_list_entries must be at least {len(entries)}, "
-                f"not {self.config.row_list_entries}"
-            )
         return start

@@ -15,9 +15,15 @@ from scheduler.compiler.gemm_tiling import MatrixQueue
 from scheduler.compiler.placement import ModelPlacement
 from scheduler.compiler.qkv_layout import QkvLayout
 from scheduler.compiler.vector_instructions import Operand, VectorEmitter
-from scheduler.models.shape import Positions
+from scheduler.models.shape import Activation, Positions
 
 __all__ = ["DenseCompiler"]
+
+#: The function of each activation that has no gate.
+GELU = {
+    Activation.GELU_TANH: Function.GELU_TANH,
+    Activation.GELU_ERF: Function.GELU_ERF,
+}
 
 #: Takes columns of a GEMM's result when they are complete: the first, and how many.
 Epilogue = Callable[[int, int], None]
@@ -214,7 +220,7 @@ class DenseCompiler:
                 self._bias(layer, "b_ffn1", buffers.hidden, inner, rows, first, count, name)
             if gate is None:
                 self.vector_unit.function(
-                    Function.GELU_TANH, name, rows, count, first=first, a=hidden, o=activated
+                    GELU[shape.activation], name, rows, count, first=first, a=hidden, o=activated
                 )
             else:
                 self.vector_unit.elementwise(

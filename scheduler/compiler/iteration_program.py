@@ -194,6 +194,11 @@ class _Iteration:
         if both:
             self._gemms(1, self.model.shape.layers)
             self._outputs(1)
+        entries = max(len(rows) for rows in self.builder.row_lists)
+        if entries > self.config.row_list_entries:
+            raise ValueError(
+                f"row_list_entries must be at least {entries}, not {self.config.row_list_entries}"
+            )
         return self.builder.finish()
 
     def _gemms(self, index: int, layer: int) -> None:

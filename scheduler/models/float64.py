@@ -3,11 +3,12 @@
 No bfloat16, no prescribed order of sums: what the arithmetic of the device is measured against.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from scheduler.models.shape import NormKind, Positions
+from scheduler.models.shape import Activation, NormKind, Positions
 from scheduler.models.weights import LayerWeights, Weights
 
 __all__ = ["Float64Transformer", "KVCache"]
@@ -72,7 +73,10 @@ class Float64Transformer:
             x = x + _linear(self._attention(y, layer, cache, index), layer.w_proj, layer.b_proj)
             y = self._norm(x, layer.ln2_gamma, layer.ln2_beta)
             inner = _linear(y, layer.w_ffn1, layer.b_ffn1)
-            inner = _gelu(inner) if layer.w_gate is None else _silu(y @ layer.w_gate) * inner
+            if layer.w_gate is not None:
+                inner = _silu(y @ layer.w_gate) * inner
+            else:
+                inner = GELU[shape.activation](inner)
             x = x + _linear(inner, layer.w_ffn2, layer.b_ffn2)
         return np.asarray(self._norm(x, weights.lnf_gamma, weights.lnf_beta) @ weights.w_head)
 
@@ -135,9 +139,18 @@ def _linear(x: np.ndarray, matrix: np.ndarray, bias: np.ndarray | None) -> np.nd
     return np.asarray(product if bias is None else product + bias)
 
 
-def _gelu(x: np.ndarray) -> np.ndarray:
+def _gelu_tanh(x: np.ndarray) -> np.ndarray:
     return np.asarray(0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))))
+
+
+def _gelu_erf(x: np.ndarray) -> np.ndarray:
+    erf = np.vectorize(math.erf, otypes=[np.float64])
+    return np.asarray(0.5 * x * (1 + erf(x / math.sqrt(2))))
 
 
 def _silu(x: np.ndarray) -> np.ndarray:
     return np.asarray(x / (1 + np.exp(-x)))
+
+
+#: The function of each activation that has no gate.
+GELU = {Activation.GELU_TANH: _gelu_tanh, Activation.GELU_ERF: _gelu_erf}

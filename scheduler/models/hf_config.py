@@ -24,7 +24,7 @@ _LLAMA_SUPPORTED: dict[str, tuple[object, ...]] = {
     "is_encoder_decoder": (False,),
 }
 _GPT2_SUPPORTED: dict[str, tuple[object, ...]] = {
-    "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
+    "activation_function": ("gelu_new", "gelu_pytorch_tanh", "gelu"),
     "scale_attn_weights": (True,),
     "scale_attn_by_inverse_layer_idx": (False,),
     "add_cross_attention": (False,),
@@ -95,6 +95,9 @@ def _gpt2(table: Mapping[str, Any]) -> ModelShape:
         d_ffn=_size(table, "n_inner", 4 * d_model),
         vocabulary=_size(table, "vocab_size"),
         context=_size(table, "n_positions"),
+        activation=Activation.GELU_ERF
+        if table.get("activation_function") == "gelu"
+        else Activation.GELU_TANH,
         tied_head=_flag(table, "tie_word_embeddings", True),
         epsilon=_positive(table, "layer_norm_epsilon", 1e-5),
     )

@@ -14,9 +14,13 @@ class NormKind(StrEnum):
 
 
 class Activation(StrEnum):
-    """The non-linearity of the FFN: GELU in its tanh form, or SiLU times a second GEMM (SwiGLU)."""
+    """The non-linearity of the FFN: GELU, in its tanh or its erf form, or SwiGLU.
+
+    SwiGLU is SiLU of one GEMM times the result of another.
+    """
 
     GELU_TANH = "gelu_tanh"
+    GELU_ERF = "gelu_erf"
     SWIGLU = "swiglu"
 
 

@@ -110,8 +110,8 @@ class IterationScheduler:
         for request in self._resident.values():
             loads[self._rows[request.number].channel] += mha_latency(
                 max(request.position, len(request.prompt)),
-                d_model=shape.heads * shape.d_head,
-                heads=shape.heads,
+                d_model=shape.d_kv,  # a tile of keys or values serves all heads that share it
+                heads=shape.kv_heads,
                 costs=self.costs,
             )
         return loads

@@ -134,6 +134,7 @@ def test_prompt_longer_than_the_context(fails, tmp_path):
         ("channels = 3", "channels must be a power of two, not 3"),
         ("colour = 1", "colour must be one of"),
         ("rows = 64", "rows must be above"),
+        ("row_list_entries = 64", "row_list_entries must be at least"),
         ("[timing]\nnRAS = 3", "nRAS must be at least nRCD"),
         ("lanes = [", "must be TOML"),
         ("postpone = 1\n[timing]\nnREFI = 300", "postpone × nREFI must exceed the longest tile"),

@@ -20,11 +20,10 @@ class Batch:
 
     config: object
     contexts: list[int]
-    model_name: str = "tiny-gpt"
+    weights: object
 
     def __post_init__(self):
         config = self.config
-        self.weights = load_weights(self.model_name)
         self.shape = self.weights.shape
         io = io_bytes(config, self.shape, len(self.contexts))
         self.model = place_model(config, self.weights, io)
@@ -69,7 +68,7 @@ class Batch:
 
 @pytest.fixture
 def batch():
-    def make(contexts, config=TINY, model="tiny-gpt"):
-        return Batch(config, contexts, model)
+    def make(contexts, config=TINY, model="tiny-gpt", weights=None):
+        return Batch(config, contexts, load_weights(model) if weights is None else weights)
 
     return make

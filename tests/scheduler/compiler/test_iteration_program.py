@@ -6,13 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hw.arith import bf16
 from hw.isa import Opcode, Queue
 from hw.presets import TINY
 from hw.program import Program, encode, queue_kind
+from scheduler.compiler.hazards import check_hazards
 from scheduler.compiler.iteration_program import Schedule
 from scheduler.compiler.legality import check_legal
 from scheduler.compiler.outputs import logits_name
 from scheduler.models.float64 import Float64Transformer, KVCache
+from scheduler.models.shape import Activation, ModelShape, NormKind, Positions
+from scheduler.models.weights import Weights, parameter_shapes
 
 TEXTS = [b"What is a river? A river", b"The bird finds no worm, b", b"Rain falls on the ro"]
 
@@ -51,6 +55,48 @@ def test_program_computes_the_transformer(batch, model, config, schedule):
             found = logits_of(outputs, request)
             assert np.abs(found - expected).max() < 0.3
             assert expected[found.argmax()] > expected.max() - 0.3
+
+
+@pytest.mark.parametrize(
+    ("norm", "activation", "positions"),
+    [
+        (NormKind.LAYER, Activation.GELU_ERF, Positions.ROTARY),
+        (NormKind.RMS, Activation.SWIGLU, Positions.LEARNED),
+    ],
+)
+def test_kinds_combine(batch, norm, activation, positions):
+    shape = ModelShape(
+        layers=1,
+        d_model=32,
+        heads=4,
+        kv_heads=2,
+        d_head=16,
+        d_ffn=64,
+        vocabulary=64,
+        context=16,
+        norm=norm,
+        activation=activation,
+        positions=positions,
+    )
+    rng = np.random.default_rng(5)
+    arrays = {
+        name: bf16.round(rng.normal(size=size).astype(np.float32) * size[0] ** -0.5)
+        for name, size in parameter_shapes(shape).items()
+    }
+    requests = batch([16] * 2, weights=Weights.from_arrays(shape, arrays))
+    reference = requests.reference()
+    yardstick = Float64Transformer(requests.weights)
+    caches = [KVCache(requests.weights) for _ in range(2)]
+    for position in range(12):
+        tokens = rng.integers(0, 64, 2).tolist()
+        program = requests.compile(tokens, [position] * 2, Schedule.SERIAL_PLUS)
+        check_legal(program)
+        check_hazards(TINY, program)
+        outputs = reference.run(program)
+        for request, token in enumerate(tokens):
+            expected = yardstick.logits([token], caches[request])[-1]
+            error = np.abs(logits_of(outputs, request) - expected).max()
+            assert error < 0.03 * np.abs(expected).max()
 
 
 def test_schedules_agree_bit_for_bit(batch):

@@ -58,6 +58,10 @@ def test_what_is_left_out_has_the_default_of_the_format():
     assert parse(GPT2, tie_word_embeddings=...).tied_head
 
 
+def test_gelu_in_its_erf_form():
+    assert parse(GPT2, activation_function="gelu").activation is Activation.GELU_ERF
+
+
 def test_a_head_dimension_of_its_own():
     assert parse(LLAMA, head_dim=32).d_query == 128
 
@@ -85,7 +89,7 @@ def test_a_head_dimension_of_its_own():
             GPT2,
             "activation_function",
             "relu",
-            'activation_function must be "gelu_new" or "gelu_pytorch_tanh", not "relu"',
+            'activation_function must be "gelu_new" or "gelu_pytorch_tanh" or "gelu", not "relu"',
         ),
     ],
 )
