@@ -60,6 +60,15 @@ class Float64Transformer:
         ValueError
             If the context is too long for the model.
         """
+        weights = self.weights
+        x = self.hidden(tokens, cache)[-1]
+        return np.asarray(self._norm(x, weights.lnf_gamma, weights.lnf_beta) @ weights.w_head)
+
+    def hidden(self, tokens: Sequence[int], cache: KVCache | None = None) -> list[np.ndarray]:
+        """Return the residual stream before the first block and after each, ``[tokens, d_model]``.
+
+        As :meth:`logits`, which they lead to.
+        """
         weights, shape = self.weights, self.weights.shape
         cache = KVCache(weights) if cache is None else cache
         first, last = len(cache), len(cache) + len(tokens)
@@ -68,6 +77,7 @@ class Float64Transformer:
         x = weights.tok_embedding[list(tokens)].astype(np.float64)
         if weights.pos_embedding is not None:
             x = x + weights.pos_embedding[first:last]
+        states = [x]
         for index, layer in enumerate(weights.layers):
             y = self._norm(x, layer.ln1_gamma, layer.ln1_beta)
             x = x + _linear(self._attention(y, layer, cache, index), layer.w_proj, layer.b_proj)
@@ -78,7 +88,8 @@ class Float64Transformer:
             else:
                 inner = GELU[shape.activation](inner)
             x = x + _linear(inner, layer.w_ffn2, layer.b_ffn2)
-        return np.asarray(self._norm(x, weights.lnf_gamma, weights.lnf_beta) @ weights.w_head)
+            states.append(x)
+        return states
 
     def generate(self, prompt: Sequence[int], limit: int, stop: int | None = None) -> list[int]:
         """Return the greedy answer: ``limit`` tokens, or fewer, the last of them ``stop``."""
