@@ -12,7 +12,7 @@ from hw.presets import TINY
 from hw.program import Program, encode, queue_kind
 from scheduler.compiler.hazards import check_hazards
 from scheduler.compiler.iteration_program import Schedule
-from scheduler.compiler.legality import check_legal
+from scheduler.compiler.legality import TokenReplay, check_legal
 from scheduler.compiler.outputs import logits_name
 from scheduler.models.float64 import Float64Transformer, KVCache
 from scheduler.models.shape import Activation, ModelShape, NormKind, Positions
@@ -192,19 +192,38 @@ def test_an_opened_row_serves_all_query_heads_that_share_it(batch):
         assert tiles == requests.pages[0][0][layer, 0, : position // TINY.banks + 1].tolist()
 
 
-def test_serial_plus_starts_attention_before_the_values_are_there(batch):
+def waited_for(program, queue, index):
+    """Return the last instruction of every queue that an instruction must wait for."""
+    replay = TokenReplay(program)
+    stop = program.streams[queue]["order"][index]
+    for other, place, record in program.in_order():
+        replay.take(other, place)
+        replay.send(other, place)
+        if record["order"] == stop:
+            return replay.clocks[queue]
+
+
+def places(program, queue, opcode, name, layer=0):
+    """Return where a queue has instructions of a kind that are for an operator of a layer."""
+    stream = program.streams[queue]
+    labels = [program.labels[i] for i in stream["label"]]
+    wanted = [label.name == name and label.layer == layer for label in labels]
+    return np.flatnonzero((stream["opcode"] == opcode) & wanted)
+
+
+@pytest.mark.parametrize("schedule", [Schedule.HEADS, Schedule.SERIAL_PLUS])
+def test_serial_plus_overlaps_attention_with_qkv_and_projection(batch, schedule):
     requests = batch([32] * 4, model="tiny-llama")
-    program = requests.compile([1, 2, 3, 4], [16] * 4, Schedule.SERIAL_PLUS)
-    epilogue = program.streams[Queue.EPILOGUE]
-    turned = epilogue[epilogue["opcode"] == Opcode.ROTARY]
-    # two head groups a layer and request; the first has told PIM and STORE before the second
-    assert len(turned) == 2 * 2 * 4
-    first = turned[:4]
-    assert all(first["signal_channels"]) or all(first["signal"] >> Queue.STORE & 1)
-    matrix = program.streams[Queue.MATRIX]
-    drains = matrix[matrix["opcode"] == Opcode.DRAIN]
-    waits = drains["wait"] | drains["wait_channels"]
-    assert not waits[: 2 * 64 // TINY.tile_columns].any()
+    program = requests.compile([1, 2, 3, 4], [16] * 4, schedule)
+    logit = places(program, Queue.PIM, Opcode.GEMV, "logit")[0]
+    values = places(program, Queue.MATRIX, Opcode.DRAIN, "QKV")[-1]
+    projection = places(program, Queue.MATRIX, Opcode.GEMM, "projection")[0]
+    tail = places(program, Queue.ATTENTION, Opcode.TAIL, "tail")[-1]
+    plus = schedule is Schedule.SERIAL_PLUS
+    # logits of the first head group need not wait for values …
+    assert (waited_for(program, Queue.PIM, logit)[Queue.MATRIX] < values) == plus
+    # … nor the projection of the first group for attention of the last
+    assert (waited_for(program, Queue.MATRIX, projection)[Queue.ATTENTION] < tail) == plus
 
 
 def test_weights_are_loaded_as_far_ahead_as_the_ring_allows(batch):
