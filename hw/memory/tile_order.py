@@ -101,11 +101,12 @@ class TileOrder(wiring.Component):
         with m.If(self.precharge):
             m.d.sync += [tile.valid.eq(0), self.started.eq(0)]
 
-        # Its rest.
-        rest = Signal(range(timing.nRP + 1))
+        # Its rest: nRP, and nRC from its last activation on, which was nRAS ago at least.
+        cycles = timing.row_cycle - timing.nRAS
+        rest = Signal(range(cycles + 1))
         m.d.comb += [tile.resting.eq(rest != 0), tile.rested.eq(rest == 1)]
         with m.If(self.precharge):
-            m.d.sync += [rest.eq(timing.nRP - 1), tile.rested_row.eq(tile.row)]
+            m.d.sync += [rest.eq(cycles - 1), tile.rested_row.eq(tile.row)]
         with m.Elif(tile.resting):
             m.d.sync += rest.eq(rest - 1)
 

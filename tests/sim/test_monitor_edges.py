@@ -243,8 +243,16 @@ CASES = {
         [accept(0, GWRITE), accept(1, WRITE), *served(50, C.PIM_GWRITE), *served(150, C.WR)],
         set(),
     ),
+    "gwrite that no record accepts, after the write": (
+        [accept(0, WRITE), *served(50, C.WR), *served(150, C.PIM_GWRITE), accept(150, WRITE)],
+        set(),
+    ),
+    "gwrite that no record accepts overtakes the write": (
+        [*served(150, C.PIM_GWRITE), accept(149, WRITE), *served(250, C.WR)],
+        {"a PIM_GWRITE must not overtake earlier writes to its row"},
+    ),
     "nobody asked for the gwrite": (
-        [accept(0, READ), *served(50, C.RD), *served(150, C.PIM_GWRITE)],
+        [accept(0, GWRITE), *served(50, C.PIM_GWRITE), *served(150, C.PIM_GWRITE)],
         {"a command must serve an accepted gwrite"},
     ),
 }
