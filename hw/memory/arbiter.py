@@ -18,8 +18,9 @@ its queue is at least half full: then the next one to want the row is far.
 
 Direction: writes when no read can be served, or at the high watermark, or if a tile or a read waits
 for a write or the oldest write is aged; but after at least one read of this turn. Reads again when
-no write can be served, or at the low watermark if nothing forces writes, or after TURN writes; but
-after at least one write. A turn does not end while its oldest request is aged.
+no write can be served, or at the low watermark if nothing forces writes, or after TURN writes, or
+if the oldest read is aged; but after at least one write. A turn does not end while its oldest
+request is aged.
 """
 
 from amaranth.hdl import *
@@ -127,7 +128,7 @@ class Arbiter(wiring.Component):
             ~reads.any_free
             | (((writes.count >= config.write_high) | forced) & (served != 0) & ~reads.aged)
         )
-        enough = ((writes.count <= config.write_low) & ~forced) | (served == TURN)
+        enough = ((writes.count <= config.write_low) & ~forced) | (served == TURN) | reads.aged
         to_reads = reads.any_free & (~writes.any_free | (enough & (served != 0) & ~writes.aged))
         with m.If(Mux(writing, to_reads, to_writes)):
             m.d.sync += [writing.eq(~writing), served.eq(0)]

@@ -1,6 +1,7 @@
-"""``python -m sim.benchmark``: both engines, rates of the memory channel, errors of functions."""
+"""``python -m sim.benchmark``: engines, rates and waits of the memory channel, errors."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -8,19 +9,20 @@ from rich.console import Console
 from sim.benchmark import accuracy
 from sim.benchmark.engines import compare
 from sim.benchmark.memory import figures, markdown, print_figures
+from sim.benchmark.starvation import print_waits
 
 
-def main() -> None:
-    """Run a benchmark."""
+def main() -> int:
+    """Run a benchmark; return the exit status, 1 if a wait exceeds its bound."""
     parser = argparse.ArgumentParser(prog="python -m sim.benchmark", description=__doc__)
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("engines", "memory", "accuracy"),
+        choices=("engines", "memory", "starvation", "accuracy"),
         default="engines",
         help="engines: cycles a second of both simulators; memory: rates of a whole channel of "
-        "paper, some minutes; accuracy: errors of the vector unit's functions, over all inputs "
-        "about ten minutes on two cores (default: engines)",
+        "paper, some minutes; starvation: its longest waits; accuracy: errors of the vector unit's "
+        "functions, over all inputs about ten minutes on two cores (default: engines)",
     )
     parser.add_argument(
         "--markdown", type=Path, metavar="FILE", help="memory, accuracy: write the table, too"
@@ -32,7 +34,9 @@ def main() -> None:
     console = Console()
     if arguments.what == "engines":
         compare(console)
-        return
+        return 0
+    if arguments.what == "starvation":
+        return 0 if print_waits(console) else 1
     if arguments.what == "accuracy":
         if arguments.sample is not None and arguments.sample < 1:
             parser.error(f"--sample must be positive, not {arguments.sample}")
@@ -45,7 +49,8 @@ def main() -> None:
         text = markdown(found)
     if arguments.markdown:
         arguments.markdown.write_text(text + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

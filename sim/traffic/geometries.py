@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from hw.config import Config
-from hw.presets import PAPER, TINY
+from hw.presets import AIM, HBM3, PAPER, TINY
 
 __all__ = ["GEOMETRIES"]
 
@@ -11,7 +11,7 @@ __all__ = ["GEOMETRIES"]
 _BUSY = replace(TINY.timing, nREFI=900, nRFC=60)
 
 #: Geometries by name. Their variety is chosen: ranks, bank groups, columns of 4 to 32 bytes,
-#: results of one beat and of several, one row buffer and two, subarrays, turn-arounds of 1 and 2.
+#: results of one beat and of several, one row buffer and two, subarrays, other timing.
 GEOMETRIES: dict[str, Config] = {
     config.name: config
     for config in (
@@ -29,5 +29,15 @@ GEOMETRIES: dict[str, Config] = {
             timing=replace(_BUSY, nTURN=2),
         ),
         replace(TINY, name="four-ranks", ranks=4, row_bytes=256, column_bytes=16, slots=4),
+        replace(TINY, name="hbm3-timing", bank_groups=2, timing=HBM3.timing, partial_sums=4),
+        replace(
+            TINY,
+            name="aim-timing",
+            row_buffers=1,
+            row_bytes=256,
+            column_bytes=32,
+            timing=AIM.timing,
+            partial_sums=4,
+        ),
     )
 }

@@ -122,11 +122,14 @@ class _MacUnits:
 
 
 def _results_of(config: Config, log: ChannelLog) -> NDArray[np.uint32]:
-    """Return the results of a log by bank, as bits (``uint32[results, banks]``)."""
-    beats = config.ranks * result_beats(config)
-    bursts = -(-beats // 2)
-    columns = log.results.reshape(-1, bursts * 2, config.column_bytes)[:, :beats]
-    by_rank = columns.reshape(len(columns), config.ranks, -1)
+    """Return the whole results of a log by bank, as bits (``uint32[results, banks]``)."""
+    beats = result_beats(config)
+    bursts = -(-config.ranks * beats // 2)
+    count = len(log.results) // bursts
+    columns = log.results[: count * bursts].reshape(count, bursts * 2, config.column_bytes)
+    by_rank = columns[:, : config.ranks * beats].reshape(
+        count, config.ranks, beats * config.column_bytes
+    )
     return by_rank[:, :, : 4 * config.banks_per_rank].copy().view("<u4").reshape(-1, config.banks)
 
 

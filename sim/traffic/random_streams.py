@@ -127,8 +127,8 @@ def _random_gemvs(config: Config, rng: np.random.Generator) -> list[dict[str, in
     found = []
     for _ in range(rng.choice([0, 1, 1, 2, 4])):
         slots = int(rng.integers(1, config.slots + 1)) if rng.random() < 0.5 else 1
-        k = int(rng.integers(1, config.columns // (slots if rng.random() < 0.7 else 1) + 1 or 2))
-        k = max(1, min(k, config.columns))
+        most = max(1, config.columns // slots) if rng.random() < 0.7 else config.columns
+        k = int(rng.integers(1, most + 1))
         gemv = {"slots": slots, "k": k, "slot": int(rng.integers(config.slots - slots + 1))}
         for step, start, size in (
             ("column_step", "column", config.columns),

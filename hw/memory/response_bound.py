@@ -1,0 +1,86 @@
+"""How long an accepted request or tile can take at most: the bound that the arbitration gives.
+
+Requests and tiles of a controller have one order of acceptance. The oldest of all waits for no
+other: neither for a request to its address nor for a tile, both of which would be older. So it is
+enough to bound the time that the oldest takes once it is the oldest (:func:`oldest_cycles`); what
+is accepted waits for those before it, of which there are never more than the queues hold and one
+tile.
+
+The oldest run takes part in four steps, none of which repeats:
+
+1. It ages for ``age`` cycles at most. From then on no younger run uses its bank, its direction is
+   not left before it is served, and the other direction is left after one more request.
+2. That request of the other direction may have to age itself, and to be served (3, 4).
+3. A refresh, which waits for the tile that runs; the next tile, if four aged requests have
+   activated rows since the last one; then ACT, after PRE of another row and the window of
+   activations.
+4. Its bursts, between which a refresh or results of a tile may come.
+
+A tile that is the oldest waits for a refresh and for the ACTs of four aged requests, and lasts.
+"""
+
+from hw.config import Config
+from hw.memory.refresh import longest_tile
+from hw.memory.run import run_length
+from hw.memory.tile_order import WAIVED
+
+__all__ = ["oldest_cycles", "response_bound"]
+
+
+def _refresh_cycles(config: Config) -> int:
+    """Return the cycles of a refresh of all ranks, rows that must close first included."""
+    t = config.timing
+    closes = max(t.nRAS, t.write_delay + t.nCWL + t.nBL + t.nWR)
+    return closes + t.nRP + 4 * config.ranks + t.nRFC
+
+
+def _activation_cycles(config: Config) -> int:
+    """Return the cycles from PRE of another row, which may wait for its write, to RD or WR."""
+    t = config.timing
+    closes = max(t.nRAS, t.write_delay + t.nCWL + t.nBL + t.nWR)
+    # Row slots, every second cycle, may go to PIM first: an activation for each group.
+    slots = 2 * (config.groups + 4)
+    return closes + t.nRP + t.nFAW + max(t.nRCD, t.write_delay) + slots
+
+
+def _service_cycles(config: Config, tile: int) -> int:
+    """Return the cycles in which an aged run of the current direction is served."""
+    t = config.timing
+    # WR and RD of a run follow each other on the grid of column slots; a turn of the bus is first.
+    turn = t.nCL + t.nCWL + t.nBL + max(t.nWTRL, t.nTURN)
+    bursts = run_length(config) * 2 * -(-max(t.nBL, t.nCCDL) // 2) + turn
+    pauses = 3 * (tile + _refresh_cycles(config))
+    return pauses + 2 * _activation_cycles(config) + bursts
+
+
+def oldest_cycles(config: Config, tile: int) -> int:
+    """Return the most cycles that the oldest request or tile takes, once it is the oldest.
+
+    Parameters
+    ----------
+    tile
+        Cycles of the longest tile, tRP included.
+    """
+    run = 2 * (config.age + _service_cycles(config, tile))
+    waived = WAIVED * _service_cycles(config, tile)
+    return max(run, waived + _refresh_cycles(config) + tile)
+
+
+def response_bound(config: Config, tile: int | None = None) -> int:
+    """Return the most cycles from acceptance to the last command: RD, WR or PIM_PRECHARGE.
+
+    It holds under any mix of requests and tiles. The operations of an accepted tile must be offered
+    as fast as they are taken.
+
+    Parameters
+    ----------
+    tile
+        Cycles of the longest tile, tRP included; the longest that the controller expects if it is
+        not given.
+
+    >>> from hw.presets import TINY
+    >>> response_bound(TINY) < 100 * response_bound(TINY, tile=128)
+    True
+    """
+    entries = config.read_queue + config.write_queue + 1
+    return entries * oldest_cycles(config, longest_tile(config) if tile is None else tile)

@@ -1,0 +1,168 @@
+"""The longest waits that adversarial mixes cause, beside the bound that nothing may exceed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from hw.config import Config
+from hw.memory.commands import Command, Request
+from hw.memory.response_bound import response_bound
+from hw.memory.tile_length import tile_cycles_on_grid
+from hw.presets import PAPER
+from sim.channel_workload import TileShape, random_requests, sequential_requests, tiles
+from sim.command_trace import ACCEPT
+from sim.memory_channel import ChannelLog, CompiledChannel
+from sim.monitor import Monitor
+
+__all__ = ["MIXES", "Mix", "Waits", "longest_waits", "print_waits", "run_mix"]
+
+#: Requests of a mix, and tiles (chosen: some twenty refresh intervals).
+REQUESTS = 6000
+TILES = 600
+
+_Stream = NDArray[np.void]
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """A mix of traffic: its streams, and the columns of its tiles."""
+
+    name: str
+    requests: Callable[[Config], _Stream]
+    columns: int
+    header: bool = True
+    same_row: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Longest waits, in cycles from acceptance: to the answer, or to the end of the tile."""
+
+    read: int
+    write: int
+    tile: int
+
+
+def _row_conflicts(config: Config) -> _Stream:
+    """Return requests each of which wants another row of the same bank."""
+    requests = random_requests(config, REQUESTS // 2, np.random.default_rng(1), 1 / 3)
+    requests["bank"] = 0
+    return requests
+
+
+def _anywhere(config: Config) -> _Stream:
+    """Return requests for single bursts anywhere."""
+    return random_requests(config, REQUESTS, np.random.default_rng(2), 1 / 3)
+
+
+def _hits_against_one_miss(config: Config) -> _Stream:
+    """Return reads that hit an open row, a few of which want another row of its bank."""
+    requests = sequential_requests(config, REQUESTS)
+    requests["bank"], requests["row"] = 0, 0
+    requests["row"][::40] = 1 + np.arange(len(requests[::40])) % (config.rows // 2 - 1)
+    return requests
+
+
+def _writes_at_the_watermark(config: Config) -> _Stream:
+    """Return writes that keep their queue full, and rarely a read."""
+    requests = random_requests(config, REQUESTS, np.random.default_rng(3), 1.0)
+    requests["kind"][::50] = Request.READ.value
+    return requests
+
+
+def _few_writes(config: Config) -> _Stream:
+    """Return reads that keep their queue full, and rarely a write, far from the watermark."""
+    requests = sequential_requests(config, REQUESTS)
+    requests["kind"][::500] = Request.WRITE.value
+    return requests
+
+
+def _rows_in_use(config: Config) -> _Stream:
+    """Return requests half of which, writes among them, want the very row that PIM uses."""
+    requests = random_requests(config, REQUESTS, np.random.default_rng(4), 1 / 2)
+    requests["row"][::2] = config.rows - 1
+    return requests
+
+
+#: The mixes; tiles of one column leave no time for ordinary activations between those of PIM.
+MIXES = (
+    Mix("row conflicts in one bank", _row_conflicts, 32),
+    Mix("row conflicts in one bank, shortest tiles", _row_conflicts, 1),
+    Mix("random rows, shortest tiles", _anywhere, 1),
+    Mix("random rows, shortest tiles without header", _anywhere, 1, header=False),
+    Mix("row hits against a row miss", _hits_against_one_miss, 1),
+    Mix("writes at the watermark", _writes_at_the_watermark, 1),
+    Mix("rarely a write", _few_writes, 1),
+    Mix("rows in use by PIM", _rows_in_use, 32, same_row=True),
+    Mix("rows in use by PIM, shortest tiles", _rows_in_use, 1, same_row=True),
+)
+
+
+def longest_waits(requests: _Stream, log: ChannelLog) -> Waits:
+    """Return the longest waits in a log of a run that is over."""
+    times = log.answered - log.entered
+    reads = requests["kind"] == Request.READ.value
+    trace = log.trace
+    accepts = trace["cycle"][(trace["command"] == ACCEPT) & (trace["kind"] == 2)].astype(np.int64)
+    ends = trace["cycle"][trace["command"] == Command.PIM_PRECHARGE.value].astype(np.int64)
+    return Waits(
+        read=int(times[reads].max(initial=0)),
+        write=int(times[~reads].max(initial=0)),
+        tile=int((ends - accepts).max(initial=0)),
+    )
+
+
+def run_mix(channel: CompiledChannel, mix: Mix) -> tuple[Waits, int]:
+    """Run a mix to its end; return the longest waits and their bound.
+
+    Raises
+    ------
+    RuntimeError
+        If a rule is broken.
+    """
+    config = channel.config
+    channel.reset()
+    k = max(1, mix.columns // 4)
+    shape = TileShape(
+        gemvs=1,
+        slots=mix.columns // k,
+        k=k,
+        column_step=k,
+        offset_step=k,
+        read=mix.columns > 1,
+    )
+    pim = tiles(config, TILES, shape, header=mix.header)
+    if mix.same_row:
+        pim["row"] = config.rows - 1
+    requests = mix.requests(config)
+    log = channel.run(requests, pim)
+    violations = Monitor(config).check(log.trace, end=log.cycles)
+    if violations:
+        raise RuntimeError(f"{len(violations)} violations; the first: {violations[0]}")
+    answer = config.timing.nCL + 4  # from RD to the answer to the read
+    length = tile_cycles_on_grid(config, mix.columns)
+    return longest_waits(requests, log), response_bound(config, length) + answer
+
+
+def print_waits(console: Console, config: Config = PAPER) -> bool:
+    """Run all mixes with two row buffers and with one; return whether all keep the bound."""
+    table = Table(title=f"longest waits in cycles, whole channel of {config.name}")
+    table.add_column("mix")
+    table.add_column("row buffers", justify="right")
+    for heading in ("read", "write", "tile", "bound"):
+        table.add_column(heading, justify="right")
+    kept = True
+    for row_buffers in (2, 1):
+        channel = CompiledChannel(replace(config, row_buffers=row_buffers), console.print)
+        for mix in MIXES:
+            waits, bound = run_mix(channel, mix)
+            found = (waits.read, waits.write, waits.tile)
+            kept = kept and max(found) <= bound
+            cells = [f"{value:,}" for value in (*found, bound)]
+            table.add_row(mix.name, str(row_buffers), *cells)
+    console.print(table)
+    return kept

@@ -1,0 +1,26 @@
+import pytest
+
+from hw.memory.response_bound import response_bound
+from sim.benchmark.starvation import MIXES, run_mix
+from sim.memory_channel import CompiledChannel
+from sim.traffic.geometries import GEOMETRIES
+
+
+@pytest.fixture(scope="module")
+def channel():
+    return CompiledChannel(GEOMETRIES["tiny"])
+
+
+@pytest.mark.parametrize("mix", MIXES, ids=[mix.name for mix in MIXES])
+def test_no_mix_makes_anything_wait_longer_than_the_bound(channel, mix):
+    waits, bound = run_mix(channel, mix)
+    assert max(waits.read, waits.write, waits.tile) <= bound
+    assert waits.read > channel.config.timing.nRCD + channel.config.timing.nCL
+    assert waits.tile >= 60
+
+
+def test_bound_grows_with_tiles_queues_and_age():
+    config = GEOMETRIES["tiny"]
+    bound = response_bound(config, 200)
+    assert response_bound(config, 300) > bound
+    assert response_bound(config) > bound

@@ -1,0 +1,150 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hw.memory.commands import PimOperation, Request
+from sim.channel_workload import TileShape, tiles
+from sim.memory_channel import CompiledChannel, request_dtype
+from sim.traffic.geometries import GEOMETRIES
+from sim.traffic.golden import FlatMemory, check_log
+from sim.traffic.random_streams import random_numbers, random_operations, random_requests
+from sim.traffic.run import TrafficError, check_round, run_round
+
+CONFIG = GEOMETRIES["tiny"]
+ROWS = [3, 4, 700]
+
+
+@pytest.fixture(scope="module")
+def channel():
+    return CompiledChannel(CONFIG)
+
+
+def content(seed=0):
+    shape = (len(ROWS), CONFIG.banks, CONFIG.row_bytes)
+    return random_numbers(np.random.default_rng(seed), int(np.prod(shape))).reshape(shape)
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_seeded_traffic_breaks_no_rule_and_answers_right(channel, number):
+    totals = run_round(channel, (7, number), requests=1500)
+    assert totals.requests == 1500
+    assert min(totals.tiles, totals.gemvs, totals.results) > 20
+
+
+requests_of = st.lists(
+    st.tuples(
+        st.sampled_from(Request),
+        st.integers(0, CONFIG.banks - 1),
+        st.sampled_from(ROWS),
+        st.integers(0, CONFIG.bursts - 1),
+        st.sampled_from([0, 0, 0, 1, 7, 90]),
+    ),
+    max_size=40,
+)
+tiles_of = st.lists(
+    st.tuples(
+        st.sampled_from(ROWS),
+        st.integers(0, 3),  # GEMVs
+        st.sampled_from([1, 2, 4]),  # slots of each
+        st.integers(1, 4),  # columns of each
+        st.booleans(),  # read
+        st.booleans(),  # header
+        st.sampled_from([0, 0, 40]),  # cycles before the tile
+    ),
+    max_size=4,
+)
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(requests_of, tiles_of)
+def test_any_short_traffic_breaks_no_rule_and_answers_right(channel, places, shapes):
+    requests = np.zeros(len(places), request_dtype(CONFIG))
+    for number, (kind, bank, row, burst, gap) in enumerate(places):
+        requests[number]["kind"], requests[number]["bank"] = kind.value, bank
+        requests[number]["row"], requests[number]["column"] = row, 2 * burst
+        requests[number]["gap"] = gap
+        requests[number]["data"] = random_numbers(np.random.default_rng(number), CONFIG.burst_bytes)
+    streams = [tiles(CONFIG, 0, TileShape.attend(CONFIG, 16), header=False)]
+    for row, gemvs, slots, k, read, header, gap in shapes:
+        shape = TileShape(gemvs=gemvs, slots=slots, k=k, column_step=k, offset_step=k, read=read)
+        stream = tiles(CONFIG, 1, shape, header=header)
+        stream["row"] = row
+        stream["gap"][0] = gap
+        streams.append(stream)
+    check_round(channel, requests, np.concatenate(streams), ROWS, content())
+
+
+@pytest.fixture
+def checked(channel):
+    """Return what `check_log` needs of a run, and the run's log."""
+    rng = np.random.default_rng(5)
+    requests = random_requests(CONFIG, rng, 300, ROWS)
+    pim = random_operations(CONFIG, rng, 20, ROWS)
+    log, _totals = check_round(channel, requests, pim, ROWS, content())
+    return requests, pim, log
+
+
+def faults(requests, pim, log):
+    return check_log(CONFIG, FlatMemory(CONFIG, ROWS, content()), requests, pim, log)
+
+
+def test_wrong_data_of_one_read_is_reported(checked):
+    requests, pim, log = checked
+    assert faults(requests, pim, log) == []
+    victim = int(np.flatnonzero(requests["kind"] == Request.READ.value)[-1])
+    data = log.read_data.copy()
+    data[victim, 5] ^= 1
+    (fault,) = faults(requests, pim, replace(log, read_data=data))
+    assert fault.startswith(f"read {victim} of bank {requests['bank'][victim]}")
+
+
+def test_wrong_bit_of_one_result_is_reported(checked):
+    requests, pim, log = checked
+    results = log.results.copy()
+    results[3, 0] ^= 1
+    (fault,) = faults(requests, pim, replace(log, results=results))
+    assert fault.startswith("result 3 of bank 0 is 0x")
+
+
+def test_missing_result_is_reported(checked):
+    requests, pim, log = checked
+    count = len(log.results)
+    (fault,) = faults(requests, pim, replace(log, results=log.results[:-1]))
+    assert fault == f"{count - 1} results came, not {count}"
+
+
+def test_tile_that_sees_a_later_write_is_reported(checked):
+    requests, pim, log = checked
+    late = log.entered.copy()
+    late[:] = late.max()
+    assert any("result" in fault for fault in faults(requests, pim, replace(log, entered=late)))
+
+
+def test_cells_that_differ_at_the_end_are_reported(channel, monkeypatch):
+    requests = np.zeros(1, request_dtype(CONFIG))
+    requests["kind"], requests["row"] = Request.WRITE.value, ROWS[0]
+    monkeypatch.setattr(FlatMemory, "write", lambda *_: None)
+    requests["data"] = 1
+    empty = tiles(CONFIG, 0, TileShape.attend(CONFIG, 16), header=False)
+    with pytest.raises(TrafficError, match=r"^the cells differ from byte 0 of row 3 of bank 0 on$"):
+        check_round(channel, requests, empty, ROWS, content())
+
+
+def test_random_operations_stay_within_row_slots_and_vector_buffer():
+    for name, config in GEOMETRIES.items():
+        pim = random_operations(config, np.random.default_rng(1), 60, [0, 1])
+        gemvs = pim[pim["operation"] == PimOperation.GEMV.value].astype(pim.dtype)
+        last = gemvs["slots"] - 1
+        column = gemvs["column"] + last * gemvs["column_step"] + gemvs["k"]
+        offset = gemvs["offset"] + last * gemvs["offset_step"] + gemvs["k"]
+        assert column.max() <= config.columns, name
+        assert offset.max() <= config.vector_columns, name
+        assert (gemvs["slot"] + gemvs["slots"]).max() <= config.slots, name
