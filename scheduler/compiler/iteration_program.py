@@ -203,7 +203,7 @@ class _Iteration:
 
     def _gemms(self, index: int, layer: int) -> None:
         """Emit the GEMMs of a sub-batch before attention of ``layer``; past the last, the head."""
-        decodes = self.sub_batches[index].decodes
+        decodes = [d for turn in self._turns(index) for d in turn]
         buffers, rows = self.buffers[index], len(decodes)
         by_group = self.schedule is Schedule.SERIAL_PLUS
         if layer:
@@ -235,18 +235,14 @@ class _Iteration:
         A lane has buffers for so many requests at once; those form a wave. A step is an item of
         the wave at a place in its channels: a request, or a head group of one.
         """
-        queues: list[list[Decode]] = [[] for _ in range(self.config.channels)]
-        for decode in self.sub_batches[index].decodes:
-            queues[decode.channel].append(decode)
-        longest = max(len(queue) for queue in queues)
+        turns = self._turns(index)
         steps = _AttentionSteps(self, index, layer)
         waves = self.schedule in (Schedule.SERIAL, Schedule.SERIAL_PLUS)
-        size = WORK_SETS if waves else longest
-        for start in range(0, longest, size):
-            places = range(start, min(start + size, longest))
+        size = WORK_SETS if waves else len(turns)
+        for start in range(0, len(turns), size):
             wave = [
-                [(place, queue[place]) for queue in queues if place < len(queue)]
-                for place in places
+                [(place, decode) for decode in turn]
+                for place, turn in enumerate(turns[start : start + size], start)
             ]
             if self.schedule is Schedule.SERIAL:
                 for step in (steps.logit, steps.softmax, steps.attend, steps.tail):
@@ -256,13 +252,28 @@ class _Iteration:
                     self._phase()
             elif self.schedule is Schedule.SERIAL_PLUS:
                 items = [(requests, heads) for heads in self.head_groups for requests in wave]
-                _overlap(items, [steps.logit, steps.softmax], [steps.attend])
-                for requests, heads in items:
-                    for place, decode in requests:
-                        steps.tail(place, decode, heads)
+                # tails need the values, which come last: they are a head group behind
+                late = 1 + len(wave)
+                _overlap(
+                    items,
+                    (0, steps.logit),
+                    (0, steps.softmax),
+                    (1, steps.attend),
+                    (late, steps.tail),
+                )
             else:
                 items = [(requests, self.every_head) for requests in wave]
-                _overlap(items, [steps.logit, steps.softmax], [steps.attend, steps.tail])
+                _overlap(
+                    items, (0, steps.logit), (0, steps.softmax), (1, steps.attend), (1, steps.tail)
+                )
+
+    def _turns(self, index: int) -> list[list[Decode]]:
+        """Return the steps of a sub-batch, channels in turn: the first of each, the second, …."""
+        queues: list[list[Decode]] = [[] for _ in range(self.config.channels)]
+        for decode in self.sub_batches[index].decodes:
+            queues[decode.channel].append(decode)
+        longest = max(len(queue) for queue in queues)
+        return [[queue[i] for queue in queues if i < len(queue)] for i in range(longest)]
 
     def _phase(self) -> None:
         if self.schedule is Schedule.SERIAL:
@@ -285,17 +296,15 @@ AttentionStep = Callable[[int, Decode, range], None]
 
 def _overlap(
     items: Sequence[tuple[Sequence[tuple[int, Decode]], range]],
-    first: Sequence[AttentionStep],
-    then: Sequence[AttentionStep],
+    *steps: tuple[int, AttentionStep],
 ) -> None:
-    """Emit the first steps of each item before the later ones of the item before it."""
-    for ahead in range(len(items) + 1):
-        for number, steps in ((ahead, first), (ahead - 1, then)):
-            if 0 <= number < len(items):
-                requests, heads = items[number]
-                for step in steps:
-                    for place, decode in requests:
-                        step(place, decode, heads)
+    """Emit steps of items: each so many items behind the first one as stands beside it."""
+    for ahead in range(len(items) + max(behind for behind, _step in steps)):
+        for behind, step in steps:
+            if 0 <= ahead - behind < len(items):
+                requests, heads = items[ahead - behind]
+                for place, decode in requests:
+                    step(place, decode, heads)
 
 
 class _AttentionSteps:
