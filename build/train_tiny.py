@@ -75,10 +75,14 @@ def norm(shape: ModelShape, p: Parameters, name: str, x: torch.Tensor) -> torch.
     return functional.layer_norm(x, (shape.d_model,), gamma, p[f"{name}_beta"], shape.epsilon)
 
 
-def linear(p: Parameters, name: str, x: torch.Tensor) -> torch.Tensor:
-    """Return ``x @ w_name``, plus the bias if the model has one."""
-    product = x @ p[f"w_{name}"]
-    return product + p[f"b_{name}"] if f"b_{name}" in p else product
+def linear(
+    p: Parameters, name: str, x: torch.Tensor, residual: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return ``x @ w_name``, plus the residual if there is one, and the bias if there is one."""
+    total = x @ p[f"w_{name}"]
+    if residual is not None:
+        total = residual + total
+    return total + p[f"b_{name}"] if f"b_{name}" in p else total
 
 
 def rotated(shape: ModelShape, x: torch.Tensor) -> torch.Tensor:
@@ -111,13 +115,13 @@ def forward(shape: ModelShape, p: Parameters, tokens: torch.Tensor) -> torch.Ten
         x = x + p["pos_embedding"][: tokens.shape[1]]
     for i in range(shape.layers):
         w = {n.split(".")[1]: value for n, value in p.items() if n.startswith(f"layer{i}.")}
-        x = x + linear(w, "proj", attention(shape, w, norm(shape, w, "ln1", x)))
+        x = linear(w, "proj", attention(shape, w, norm(shape, w, "ln1", x)), x)
         y = norm(shape, w, "ln2", x)
         if shape.activation is Activation.SWIGLU:
             y = functional.silu(y @ w["w_gate"]) * linear(w, "ffn1", y)
         else:
             y = functional.gelu(linear(w, "ffn1", y), approximate="tanh")
-        x = x + linear(w, "ffn2", y)
+        x = linear(w, "ffn2", y, x)
     head = p["tok_embedding"].T if shape.tied_head else p["w_head"]
     return norm(shape, p, "lnf", x) @ head
 
