@@ -84,9 +84,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _summary(path: Path, config: Config, commands: int, accepted: int, violations: int) -> str:
     """Return what was checked, in a line."""
-    text = f"{path}: {commands:,} commands, {accepted:,} acceptances, {violations:,} violations"
-    text += f" of {config.name} with {config.row_buffers} row buffer"
-    text += "s" if config.row_buffers == 2 else ""
+    counts = {"command": commands, "acceptance": accepted, "violation": violations}
+    words = [f"{n:,} {name}{'' if n == 1 else 's'}" for name, n in counts.items()]
+    buffers = "1 row buffer" if config.row_buffers == 1 else "2 row buffers"
+    text = f"{path}: {', '.join(words)} of {config.name} with {buffers}"
     if not accepted:
         text += "; rules 3 and 7 not checked: the trace has no ACCEPT lines"
     return text

@@ -350,7 +350,8 @@ class _Records:
         """Return the number of records; RuntimeError names the first violation."""
         if self.length > self.checked:
             self.traces = [np.concatenate(self.traces)]
-            violations = Monitor(self.config).check(self.traces[0])
+            end = int(self.traces[0]["cycle"].max())
+            violations = Monitor(self.config).check(self.traces[0], end=end)
             if violations:
                 raise RuntimeError(f"the protocol monitor found: {violations[0]}")
             self.checked = self.length

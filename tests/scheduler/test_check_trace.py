@@ -6,6 +6,8 @@ import pytest
 from hw.memory.commands import Command
 from hw.presets import TINY
 from scheduler.cli import main
+from scheduler.commands.files import write_file
+from scheduler.commands.variants import _Records
 from sim.command_trace import ACCEPT, COLUMNS, RECORD, record
 from sim.trace_file import write_csv
 
@@ -31,7 +33,7 @@ def test_legal_trace(check, tmp_path):
     status, out, err = check(LEGAL)
     assert (status, err) == (0, "")
     assert out == [
-        f"{tmp_path}/trace.csv: 3 commands, 1 acceptances, 0 violations of tiny with 2 row buffers"
+        f"{tmp_path}/trace.csv: 3 commands, 1 acceptance, 0 violations of tiny with 2 row buffers"
     ]
 
 
@@ -46,7 +48,18 @@ def test_violations_are_printed_one_a_line(check):
         f"cycle 23, channel 0: {rules[0]}: RD {place} column=0, {opening}: 1 cycle missing",
         f"cycle 40, channel 0: {rules[1]}: PRE {place}, {opening}: 4 cycles missing",
     ]
-    assert out[2].endswith("3 commands, 1 acceptances, 2 violations of tiny with 2 row buffers")
+    assert out[2].endswith("3 commands, 1 acceptance, 2 violations of tiny with 2 row buffers")
+
+
+def test_trace_that_a_run_writes_is_accepted(tmp_path, capsys):
+    records = _Records(TINY)
+    records.add(np.array(LEGAL[:2], RECORD))
+    records.add(np.array(LEGAL[2:], RECORD))
+    assert records.check() == len(LEGAL)
+    path = write_file(tmp_path / "trace.csv", records.write)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["trace.csv"]
+    assert main(["check-trace", str(path), "--config", "tiny"]) == 0
+    assert "3 commands, 1 acceptance, 0 violations" in capsys.readouterr().out
 
 
 def test_missing_acceptances_are_said(check):
