@@ -9,6 +9,7 @@ from rich.console import Console
 from sim.benchmark import accuracy
 from sim.benchmark.engines import compare
 from sim.benchmark.memory import figures, markdown, print_figures
+from sim.benchmark.memory_sweeps import draw, run_sweeps
 from sim.benchmark.starvation import print_waits
 
 
@@ -18,10 +19,11 @@ def main() -> int:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("engines", "memory", "starvation", "accuracy"),
+        choices=("engines", "memory", "sweeps", "starvation", "accuracy"),
         default="engines",
         help="engines: cycles a second of both simulators; memory: rates of a whole channel of "
-        "paper, some minutes; starvation: its longest waits; accuracy: errors of the vector unit's "
+        "paper, some minutes; sweeps: the same over banks, rows and tFAW, as a picture, some ten "
+        "minutes; starvation: its longest waits; accuracy: errors of the vector unit's "
         "functions, over all inputs about ten minutes on two cores (default: engines)",
     )
     parser.add_argument(
@@ -30,6 +32,14 @@ def main() -> int:
     parser.add_argument(
         "--sample", type=int, metavar="N", help="accuracy: N random inputs instead of all"
     )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="sweeps: folder of the picture (default: here)",
+    )
     arguments = parser.parse_args()
     console = Console()
     if arguments.what == "engines":
@@ -37,6 +47,10 @@ def main() -> int:
         return 0
     if arguments.what == "starvation":
         return 0 if print_waits(console) else 1
+    if arguments.what == "sweeps":
+        for path in draw(list(run_sweeps(console.print)), arguments.output):
+            console.print(f"wrote {path}")
+        return 0
     if arguments.what == "accuracy":
         if arguments.sample is not None and arguments.sample < 1:
             parser.error(f"--sample must be positive, not {arguments.sample}")

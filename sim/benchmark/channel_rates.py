@@ -9,18 +9,31 @@ from numpy.typing import NDArray
 
 from hw.config import Config
 from hw.memory.commands import Command
+from hw.memory.tile_length import tile_cycles
 from hw.pim.results import result_cycles
+from sim.channel_workload import TileShape, tiles
 from sim.command_trace import ACCEPT
 from sim.memory_channel import ChannelLog, CompiledChannel
 from sim.monitor import Monitor
 
-__all__ = ["Bench", "Rates"]
+__all__ = ["INTERVALS", "Bench", "Rates", "many_requests", "many_tiles"]
 
 #: Cycles at the beginning of a run that no rate counts: queues fill (chosen).
 _WARM_UP = 1000
 
 #: Refresh intervals of a run, so that one refresh more or less does not show (chosen).
-INTERVALS = 24
+INTERVALS = 12
+
+
+def many_requests(config: Config) -> int:
+    """Return more requests than a run can serve."""
+    return INTERVALS * config.timing.nREFI // config.timing.nBL
+
+
+def many_tiles(config: Config, shape: TileShape) -> NDArray[np.void]:
+    """Return more tiles than a run can hold."""
+    count = INTERVALS * config.timing.nREFI // tile_cycles(config, shape.columns)
+    return tiles(config, count + 1, shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +87,17 @@ class Bench:
     ----------
     announce
         Called with a line of text before a compilation.
+    intervals
+        Refresh intervals of a run.
     """
 
-    def __init__(self, announce: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, announce: Callable[[str], None] | None = None, intervals: int = INTERVALS
+    ) -> None:
         self._announce = announce
+        self._intervals = intervals
         self._channel: CompiledChannel | None = None
+        self._tiles: dict[tuple[Config, TileShape], Rates] = {}
 
     def channel(self, config: Config) -> CompiledChannel:
         """Return the channel of a configuration, just reset."""
@@ -87,12 +106,17 @@ class Bench:
         self._channel.reset()
         return self._channel
 
+    def tiles_alone(self, config: Config, shape: TileShape) -> Rates:
+        """Measure tiles one behind the other, once for each shape."""
+        if (config, shape) not in self._tiles:
+            self._tiles[config, shape] = self.measure(config, pim=many_tiles(config, shape))
+        return self._tiles[config, shape]
+
     def measure(
         self,
         config: Config,
         requests: NDArray[np.void] | None = None,
         pim: NDArray[np.void] | None = None,
-        intervals: int = INTERVALS,
     ) -> Rates:
         """Run a channel for some refresh intervals, and have the monitor check it.
 
@@ -103,7 +127,7 @@ class Bench:
         """
         channel = self.channel(config)
         start = time.process_time()
-        log = channel.run(requests, pim, cycles=intervals * config.timing.nREFI)
+        log = channel.run(requests, pim, cycles=self._intervals * config.timing.nREFI)
         seconds = time.process_time() - start
         for name, times in (("requests", log.entered), ("PIM operations", log.pim_entered)):
             if len(times) and times[-1] >= 0:

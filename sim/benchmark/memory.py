@@ -13,7 +13,7 @@ from hw.memory.commands import PimOperation, pim_layout, request_layout
 from hw.memory.tile_length import refresh_stretch, tile_cycles, tile_cycles_on_grid
 from hw.memory_channel import MemoryChannel
 from hw.presets import PAPER
-from sim.benchmark.channel_rates import INTERVALS, Bench, Rates
+from sim.benchmark.channel_rates import Bench, Rates, many_requests, many_tiles
 from sim.channel_workload import TileShape, random_requests, sequential_requests, tiles
 from sim.engine.amaranth import replay
 from sim.engine.bit_fields import pack_fields
@@ -41,17 +41,23 @@ class Figure:
     met: bool | None = None
 
 
-def activation_bound(config: Config) -> float:
+def activation_bound(config: Config, row_commands: int = 2) -> float:
     """Return the share of the data bus that reads of one burst a row can fill, refresh aside.
 
-    The least of what the four-activate windows, the row slots (ACT and PRE, two cycles each) and
-    the banks (tRC) allow.
+    The least of what the four-activate windows, the row slots and the banks (tRC) allow.
 
-    >>> activation_bound(PAPER)
-    0.5
+    Parameters
+    ----------
+    row_commands
+        Row commands of a row, each a slot of two cycles: ACT and PRE, or ACT alone if the read
+        precharges by itself.
+
+    >>> activation_bound(PAPER), round(activation_bound(PAPER, row_commands=1), 3)
+    (0.5, 0.533)
     """
     timing = config.timing
-    rows = min(config.ranks * 4 / timing.nFAW, 1 / 4, config.banks / timing.row_cycle)
+    slots = 1 / (2 * row_commands)
+    rows = min(config.ranks * 4 / timing.nFAW, slots, config.banks / timing.row_cycle)
     return min(1.0, rows * timing.nBL)
 
 
@@ -63,19 +69,9 @@ def _at_least(name: str, value: float, bound: str, least: float) -> Figure:
     return Figure(name, _percent(value), bound, f"≥ {_percent(least)}", value >= least)
 
 
-def _requests(config: Config) -> int:
-    """Return more requests than a run can serve."""
-    return INTERVALS * config.timing.nREFI // config.timing.nBL
-
-
-def _tiles(config: Config) -> int:
-    """Return more tiles than a run can hold."""
-    return INTERVALS * config.timing.nREFI // tile_cycles(config, 1)
-
-
 def _reads_alone(bench: Bench, config: Config) -> Iterator[Figure]:
     """Ordinary requests with an idle PIM side."""
-    count, rng = _requests(config), np.random.default_rng(1)
+    count, rng = many_requests(config), np.random.default_rng(1)
     served = 1 - config.timing.nRFC / config.timing.nREFI
     rates = bench.measure(config, sequential_requests(config, count))
     bound = f"refresh leaves {_percent(served)}"
@@ -105,7 +101,7 @@ def _tiles_alone(bench: Bench, config: Config) -> Iterator[Figure]:
     """Tiles of GPT3-7B's heads one behind the other, no ordinary request."""
     stretch = refresh_stretch(config)
     for name, shape in _shapes(config).items():
-        rates = bench.measure(config, pim=tiles(config, _tiles(config), shape))
+        rates = bench.tiles_alone(config, shape)
         exact = tile_cycles(config, shape.columns)
         grid = tile_cycles_on_grid(config, shape.columns)
         excess = rates.tile / (grid * stretch) - 1
@@ -125,10 +121,9 @@ def _shapes(config: Config) -> dict[str, TileShape]:
 
 def _beside(bench: Bench, config: Config, shape: TileShape) -> tuple[Rates, Rates]:
     """Return the rates of tiles alone and beside sequential reads."""
-    pim = tiles(config, _tiles(config), shape)
-    alone = bench.measure(config, pim=pim)
-    requests = sequential_requests(config, _requests(config))
-    return alone, bench.measure(config, requests, pim)
+    requests = sequential_requests(config, many_requests(config))
+    both = bench.measure(config, requests, many_tiles(config, shape))
+    return bench.tiles_alone(config, shape), both
 
 
 def _tiles_beside_reads(bench: Bench, config: Config) -> Iterator[Figure]:
@@ -153,8 +148,16 @@ def _tiles_beside_reads(bench: Bench, config: Config) -> Iterator[Figure]:
 def _command_bus(bench: Bench, config: Config) -> Iterator[Figure]:
     """How busy the command/address bus is with tiles alone."""
     shape = TileShape.logit(config, D_HEAD)
-    rates = bench.measure(config, pim=tiles(config, _tiles(config), shape))
+    rates = bench.tiles_alone(config, shape)
     yield Figure("C/A bus, logit tiles with PIM_GEMV", _percent(rates.commands))
+    # Without PIM_GEMV each column and each result takes a command of its own.
+    commands = config.groups + shape.columns + shape.results + 1
+    beside = 2 * config.ranks / config.timing.nREFI  # PREA and REF
+    yield Figure(
+        "C/A bus, the same with PIM_DOTPRODUCT and PIM_RDRESULT",
+        _percent(commands / rates.tile + beside),
+        f"counted, not run: {commands} commands a tile instead of {config.groups + 2}",
+    )
 
 
 def _grouped_queries(bench: Bench, config: Config) -> Iterator[Figure]:
@@ -162,7 +165,7 @@ def _grouped_queries(bench: Bench, config: Config) -> Iterator[Figure]:
     periods, formula = {}, {}
     for group in (1, 2, 4, 8):
         shape = TileShape.logit(config, D_HEAD, group)
-        periods[group] = bench.measure(config, pim=tiles(config, _tiles(config), shape)).tile
+        periods[group] = bench.tiles_alone(config, shape).tile
         formula[group] = tile_cycles(config, shape.columns)
     for group in (2, 4, 8):
         gain = group * periods[1] / periods[group]
