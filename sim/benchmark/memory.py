@@ -281,7 +281,9 @@ def figures(console: Console, config: Config = PAPER) -> list[Figure]:
         *(_tiles_beside_reads, _amaranth),
     ):
         console.print(f"{(part.__doc__ or '').rstrip('.')} …")
-        found += part(bench, config)
+        for figure in part(bench, config):
+            console.print(f"  {figure.name}: {figure.measured}")
+            found.append(figure)
     return found
 
 

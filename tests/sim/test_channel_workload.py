@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from hw.memory.commands import PimOperation, Request
+from hw.memory.tile_length import tile_cycles, tile_cycles_on_grid
+from hw.presets import PAPER, TINY
+from sim.channel_workload import TileShape, random_requests, sequential_requests, tiles
+
+
+def test_sequential_requests_go_along_rows_then_banks_then_rows():
+    requests = sequential_requests(PAPER, PAPER.bursts * PAPER.banks + 1)
+    assert requests["column"][: PAPER.bursts].tolist() == list(range(0, PAPER.columns, 2))
+    assert requests["bank"][:: PAPER.bursts].tolist() == [*range(PAPER.banks), 0]
+    assert requests["row"][[0, -2, -1]].tolist() == [0, 0, 1]
+
+
+def test_share_of_writes_is_even():
+    requests = random_requests(PAPER, 9, np.random.default_rng(1), 1 / 3)
+    read, write = Request.READ.value, Request.WRITE.value
+    assert requests["kind"].tolist() == [read, read, write] * 3
+
+
+@pytest.mark.parametrize(
+    ("shape", "columns", "results"),
+    [
+        (TileShape.logit(PAPER, 128), 32, 4),
+        (TileShape.attend(PAPER, 128), 32, 0),
+        (TileShape.logit(PAPER, 128, 4), 128, 16),
+        (TileShape.logit(TINY, 16), 16, 4),
+    ],
+)
+def test_tiles_of_attention_use_the_whole_row(shape, columns, results):
+    assert (shape.columns, shape.results) == (columns, results)
+
+
+def test_tiles_open_every_group_once_and_close():
+    shape = TileShape.attend(PAPER, 128)
+    operations = tiles(PAPER, 3, shape)
+    kinds = operations["operation"]
+    assert (kinds == PimOperation.PRECHARGE.value).sum() == 3
+    one = operations[1 : 1 + PAPER.groups]
+    assert sorted(one["group"].tolist()) == list(range(PAPER.groups))
+    gemvs = operations[kinds == PimOperation.GEMV.value][: shape.gemvs]
+    assert gemvs["slot"].tolist() == [0, 4, 8, 12]
+    assert gemvs["column"].tolist() == [0, 8, 16, 24]
+    assert gemvs["offset"].tolist() == [0, 2, 4, 6]
+    assert operations[0]["length"] == tile_cycles_on_grid(PAPER, 32)
+
+
+def test_query_heads_of_a_group_share_the_columns_of_their_head():
+    operations = tiles(PAPER, 1, TileShape.logit(PAPER, 128, 8), header=False)
+    gemvs = operations[operations["operation"] == PimOperation.GEMV.value]
+    assert gemvs["column"].tolist() == [0, 8, 16, 24]
+    assert gemvs["offset"].tolist() == [0, 64, 128, 192]
+    assert set(gemvs["column_step"].tolist()) == {0}
+
+
+@pytest.mark.parametrize("config", [PAPER, TINY])
+@pytest.mark.parametrize("columns", [1, 8, 32])
+def test_slot_grid_costs_at_most_a_cycle_for_each_row_command(config, columns):
+    exact, grid = tile_cycles(config, columns), tile_cycles_on_grid(config, columns)
+    assert exact <= grid <= exact + config.groups + 3
