@@ -24,7 +24,7 @@ def main() -> int:
         help="engines: cycles a second of both simulators; memory: rates of a whole channel of "
         "paper, some minutes; sweeps: the same over banks, rows and tFAW, as a picture, some ten "
         "minutes; starvation: its longest waits; accuracy: errors of the vector unit's "
-        "functions, over all inputs about ten minutes on two cores (default: engines)",
+        "functions, over all inputs about a minute on two cores (default: engines)",
     )
     parser.add_argument(
         "--markdown", type=Path, metavar="FILE", help="memory, accuracy: write the table, too"
@@ -54,7 +54,7 @@ def main() -> int:
     if arguments.what == "accuracy":
         if arguments.sample is not None and arguments.sample < 1:
             parser.error(f"--sample must be positive, not {arguments.sample}")
-        lines = accuracy.accuracies(arguments.sample)
+        lines = accuracy.accuracies(arguments.sample, full=arguments.full)
         accuracy.print_accuracies(console, lines)
         text = accuracy.markdown(lines)
     else:

@@ -1,9 +1,11 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from hw.isa import Function
+from hw.npu.vector import golden
 from sim.benchmark.accuracy import EXHAUSTIVE, TRUE, accuracies, markdown
 
 
@@ -27,6 +29,26 @@ def test_table_has_a_line_for_every_function(measured):
     lines = markdown(measured).splitlines()
     assert len(lines) == 2 + len(Function)
     assert {line.split(" | ")[1] for line in lines[2:]} == {"200,000 random"}
+
+
+@pytest.mark.parametrize("function", [Function.RECIPROCAL, Function.RSQRT])
+def test_one_binade_of_each_parity_stands_for_all(function):
+    fraction = np.random.default_rng(0).integers(0, 1 << 23, (1, 500), dtype=np.uint32)
+    exponents = np.arange(3, 252, dtype=np.uint32)[:, None]
+    x = (exponents << np.uint32(23) | fraction).view(np.float32)
+    parity = 127 + ((exponents + 1) & int(function is Function.RSQRT))
+    standing = (parity.astype(np.uint32) << np.uint32(23) | fraction).view(np.float32)
+    power = exponents.astype(int) - parity
+    scale = 2.0 ** (-power / 2 if function is Function.RSQRT else -power)
+    np.testing.assert_array_equal(
+        golden.function(function, x), golden.function(function, standing) * scale
+    )
+
+
+def test_exponential_is_one_below_what_is_measured():
+    bits = np.random.default_rng(1).integers(0, 127 - 27 << 23, 100_000, dtype=np.uint32)
+    for sign in (0, 1 << 31):
+        assert (golden.function(Function.EXP, (bits | np.uint32(sign)).view(np.float32)) == 1).all()
 
 
 def test_a_wrong_function_is_found(monkeypatch):
