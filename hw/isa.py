@@ -187,6 +187,7 @@ _VECTOR_UNIT = (
     Field("o_format", 1, "Format of the result"),
     Field("x", 32, "a binary32 constant, its bits"),
     Field("y", 32, "a binary32 constant, its bits"),
+    Field("overlap", 1, "it may start before the one before it in its queue has written all"),
 )
 
 #: Operand fields of each queue, in the order of their bits, after the header.
@@ -239,6 +240,12 @@ OPERANDS: dict[Queue, tuple[Field, ...]] = {
 _ANY = tuple(Queue)
 _VECTOR_QUEUES = (Queue.EPILOGUE, Queue.ATTENTION)
 
+
+def _vector(opcode: Opcode, operands: tuple[str, ...], doc: str) -> Instruction:
+    """Return a line of the table for the vector units, all of whose instructions may overlap."""
+    return Instruction(opcode, _VECTOR_QUEUES, (*operands, "overlap"), doc)
+
+
 #: The instruction set.
 INSTRUCTIONS: tuple[Instruction, ...] = (
     Instruction(Opcode.END, _ANY, (), "The stream ends; the device is done when all have ended."),
@@ -280,25 +287,22 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         ("rows", "address", "stride", "half", "format"),
         "Rows of the accumulators go to the activation memory.",
     ),
-    Instruction(
+    _vector(
         Opcode.ELEMENTWISE,
-        _VECTOR_QUEUES,
         (
             *("function", "rows", "n", "a", "a_stride", "a_format"),
             *("b", "b_stride", "b_format", "o", "o_stride", "o_format"),
         ),
         "o = a, a + b, a - b, a × b or SiLU(a) × b (GATE), element by element.",
     ),
-    Instruction(
+    _vector(
         Opcode.FUNCTION,
-        _VECTOR_QUEUES,
         ("function", "rows", "n", "a", "a_stride", "a_format", "o", "o_stride", "o_format"),
         "o = f(a), element by element: exponential, reciprocal, reciprocal square root, GELU in "
         "its tanh and its erf form, SiLU, logistic sigmoid.",
     ),
-    Instruction(
+    _vector(
         Opcode.NORM,
-        _VECTOR_QUEUES,
         (
             *("function", "rows", "n", "a", "a_stride", "a_format"),
             *("b", "b_format", "c", "o", "o_stride", "o_format", "x", "y"),
@@ -306,9 +310,8 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         "LAYER: o = (a - mean) × rsqrt(variance + y) × b + c; RMS: o = a × rsqrt(mean of squares + "
         "y) × b; with x = 1/n. b and c have n elements in the format of b.",
     ),
-    Instruction(
+    _vector(
         Opcode.ROTARY,
-        _VECTOR_QUEUES,
         (
             *("rows", "n", "m", "a", "a_stride", "a_format"),
             *("b", "b_stride", "b_format", "o", "o_stride", "o_format"),
@@ -317,37 +320,32 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         "o[2i] = a[2i] × c - a[2i + 1] × s and o[2i + 1] = a[2i + 1] × c + a[2i] × s. All heads of "
         "a row use one row of b, which has n elements.",
     ),
-    Instruction(
+    _vector(
         Opcode.REDUCE,
-        _VECTOR_QUEUES,
         ("function", "rows", "n", "a", "a_stride", "a_format", "o", "o_stride", "o_format", "x"),
         "Of each row: the sum of its elements times x (SUM), or the largest one, of which a NaN is "
         "never larger (MAX), followed by zeros to the width of the unit.",
     ),
-    Instruction(
+    _vector(
         Opcode.TRANSPOSE,
-        _VECTOR_QUEUES,
         ("rows", "n", "a", "a_stride", "o", "o_stride", "c_stride"),
         "bfloat16: element e of the rows, in their order, goes to o + (e mod banks) × o_stride + "
         "(e div banks) × c_stride.",
     ),
-    Instruction(
+    _vector(
         Opcode.ARGMAX,
-        _VECTOR_QUEUES,
         ("rows", "n", "a", "a_stride", "o", "o_stride"),
         "Of each binary32 row: the index of the largest element (the first of equals, NaN is never "
         "larger), as an unsigned 32-bit integer followed by zeros to the width of the unit.",
     ),
-    Instruction(
+    _vector(
         Opcode.SOFTMAX,
-        _VECTOR_QUEUES,
         ("rows", "n", "a", "a_stride", "o", "o_stride", "x"),
         "o = softmax(a × x) of each binary32 row, as bfloat16; elements past n, to the width of "
         "the unit, are +0.",
     ),
-    Instruction(
+    _vector(
         Opcode.TAIL,
-        _VECTOR_QUEUES,
         (
             *("function", "rows", "n", "m", "a", "a_stride", "b", "b_stride", "c", "c_stride"),
             *("o", "o_stride", "o_format"),

@@ -238,17 +238,20 @@ class Tile(wiring.Component):
         epilogue = getattr(sequencer, f"o_{Queue.EPILOGUE}")
         attention = getattr(sequencer, f"o_{Queue.ATTENTION}")
 
-        holder = Signal(Queue)  # whose instruction is at work
+        holder = Signal(Queue)  # whose instruction, or whose two, are at work
+        offered = Signal(Queue)
         taken = unit.i.valid & unit.i.ready
         m.d.comb += [
             unit.i.valid.eq(attention.valid | epilogue.valid),
             unit.i.payload.eq(Mux(attention.valid, attention.payload, epilogue.payload)),
+            offered.eq(Mux(attention.valid, Queue.ATTENTION, Queue.EPILOGUE)),
+            unit.overlap.eq(unit.i.payload.overlap & (offered == holder)),
             attention.ready.eq(unit.i.ready),
             epilogue.ready.eq(unit.i.ready & ~attention.valid),
             self.vector_busy.eq(unit.busy),
         ]
         with m.If(taken):
-            m.d.sync += holder.eq(Mux(attention.valid, Queue.ATTENTION, Queue.EPILOGUE))
+            m.d.sync += holder.eq(offered)
         for queue in (Queue.EPILOGUE, Queue.ATTENTION):
             m.d.comb += [
                 getattr(sequencer, f"done_{queue}").eq(unit.done & (holder == queue)),

@@ -3,8 +3,9 @@
 from amaranth.hdl import *
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
-from hw.npu.vector.ports import ADDRESS_BITS
+from hw.npu.vector.ports import ADDRESS_BITS, CONTEXTS
 
 __all__ = ["AddressGenerator", "Advance", "Walk"]
 
@@ -34,9 +35,9 @@ class AddressGenerator(wiring.Component):
     Members
     -------
     walk : ``In(Walk)``
-        What the address does; taken at ``start``.
-    start : ``In(1)``
-        Go to the start.
+        What the address does for the instruction of this ``context``.
+    context : ``In(log2(CONTEXTS))``
+        Of the instruction whose slot is here; where it changes, its walk starts.
     enable : ``In(1)``
         Go on as ``advance`` says.
     advance : ``In(Advance)``
@@ -46,41 +47,44 @@ class AddressGenerator(wiring.Component):
     """
 
     walk: In(Walk)
-    start: In(1)
+    context: In(exact_log2(CONTEXTS))
     enable: In(1)
     advance: In(Advance)
     address: Out(ADDRESS_BITS)
 
     def elaborate(self, platform):
         m = Module()
-        row = Signal(ADDRESS_BITS)  # start of the row
-        group = Signal(ADDRESS_BITS)  # start of the first row of the group
-        walk = Signal(Walk)
+        place = data.StructLayout(
+            {"address": ADDRESS_BITS, "row": ADDRESS_BITS, "group": ADDRESS_BITS}
+        )
+        kept, now = Signal(place), Signal(place)  # row and group: where they start
+        context = Signal.like(self.context)
+
+        m.d.comb += [now.eq(kept), self.address.eq(now.address)]
+        with m.If(self.context != context):
+            m.d.comb += [getattr(now, name).eq(self.walk.start) for name in place.members]
 
         next_row = Signal(ADDRESS_BITS)
         next_group = Signal(ADDRESS_BITS)
-        m.d.comb += [next_row.eq(row + walk.row), next_group.eq(group + walk.group)]
-        with m.If(self.start):
-            m.d.sync += [
-                walk.eq(self.walk),
-                self.address.eq(self.walk.start),
-                row.eq(self.walk.start),
-                group.eq(self.walk.start),
-            ]
-        with m.Elif(self.enable):
+        m.d.comb += [
+            next_row.eq(now.row + self.walk.row),
+            next_group.eq(now.group + self.walk.group),
+        ]
+        with m.If(self.enable):
+            m.d.sync += [kept.eq(now), context.eq(self.context)]
             with m.Switch(self.advance):
                 with m.Case(Advance.STEP):
-                    m.d.sync += self.address.eq(self.address + walk.step)
+                    m.d.sync += kept.address.eq(now.address + self.walk.step)
                 with m.Case(Advance.REPEAT):
-                    m.d.sync += self.address.eq(row)
+                    m.d.sync += kept.address.eq(now.row)
                 with m.Case(Advance.ROW):
-                    m.d.sync += [self.address.eq(next_row), row.eq(next_row)]
+                    m.d.sync += [kept.address.eq(next_row), kept.row.eq(next_row)]
                 with m.Case(Advance.RESTART):
-                    m.d.sync += [self.address.eq(group), row.eq(group)]
+                    m.d.sync += [kept.address.eq(now.group), kept.row.eq(now.group)]
                 with m.Case(Advance.GROUP):
                     m.d.sync += [
-                        self.address.eq(next_group),
-                        row.eq(next_group),
-                        group.eq(next_group),
+                        kept.address.eq(next_group),
+                        kept.row.eq(next_group),
+                        kept.group.eq(next_group),
                     ]
         return m

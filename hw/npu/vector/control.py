@@ -149,8 +149,6 @@ class Control(wiring.Component):
         Its variant.
     a_format, b_format, c_format, o_format : ``In(NumberFormat)``
         Formats of its operands and of its result.
-    edge : ``In(lanes)``
-        Lanes that have an element in the last live slot of a row.
     o : ``Out(LaneControl)``
         Control of all lanes.
     summed, kept, compared : ``Out(lanes)``
@@ -175,7 +173,6 @@ class Control(wiring.Component):
                 "b_format": In(NumberFormat),
                 "c_format": In(NumberFormat),
                 "o_format": In(NumberFormat),
-                "edge": In(lanes),
                 "o": Out(LaneControl),
                 "summed": Out(lanes),
                 "kept": Out(lanes),
@@ -195,10 +192,9 @@ class Control(wiring.Component):
             return select(m, name, taps, route, of_routes(place, *routes))
 
         def mask(slot):
-            inner = slot.live & ~slot.last
-            return (self.edge | inner.replicate(schedule.lanes)) & slot.live.replicate(
-                schedule.lanes
-            )
+            whole = ~slot.last | (slot.rest == 0)
+            edge = Cat(number < slot.rest for number in range(schedule.lanes))
+            return (edge | whole.replicate(schedule.lanes)) & slot.live.replicate(schedule.lanes)
 
         # What the units take.
         m.d.comb += [

@@ -47,8 +47,6 @@ class Decoder(wiring.Component):
         Loops.
     a, b, c, o : ``Out(Walk)``
         Addresses.
-    edge : ``Out(lanes)``
-        Lanes that have an element in the last live slot of a row.
     empty : ``Out(1)``
         There is nothing to do.
     """
@@ -64,7 +62,6 @@ class Decoder(wiring.Component):
                 "b": Out(Walk),
                 "c": Out(Walk),
                 "o": Out(Walk),
-                "edge": Out(schedule.lanes),
                 "empty": Out(1),
             }
         )
@@ -138,18 +135,21 @@ class Decoder(wiring.Component):
         steps = Signal(17)  # in which the lanes get through the elements of a row
         row_slots = Signal(17)
         tail_slots = Signal(17)
-        rest = i.n[:lane_bits]
         m.d.comb += [
             steps.eq((i.n + schedule.lanes - 1) >> lane_bits),
             row_slots.eq(padded(steps)),
             tail_slots.eq(padded(i.m)),
-            self.edge.eq(Mux(rest == 0, ~0, (1 << rest) - 1) if lane_bits else 1),
+            loops.rest.eq(i.n[:lane_bits]),
             self.empty.eq((i.rows == 0) | (i.n == 0)),
             loops.slots.eq(steps - 1),
             loops.live.eq(steps),
             loops.rows.eq(i.rows - 1),
             loops.every_second.eq(Cat(route == way for way in PAIRED).any()),
         ]
+        with m.Switch(route):
+            for way in Route:
+                with m.Case(way):
+                    m.d.comb += loops.period.eq(schedule.period(way) - 1)
         with m.Switch(route):
             for way in SWEEPS:
                 with m.Case(way):

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from hw.npu.vector.address import Advance
+from hw.npu.vector.ports import CONTEXTS
 
 __all__ = ["GROUP_ROWS", "Issuer", "Loops", "Slot"]
 
@@ -32,6 +33,9 @@ class Loops(data.Struct):
     sweeps: 2
     every_second: 1  #: only every second cycle takes a slot
     pause: _GAP_BITS  #: cycles without a slot after each block
+    period: 8  #: the next instruction starts a multiple of so many cycles after the first slot
+    rest: 8  #: elements in the last live slot of a row; 0: all lanes have one
+    context: exact_log2(CONTEXTS)  #: counts the instructions
     gaps: data.ArrayLayout(_GAP_BITS, 2)  #: least cycles from the first row of a sweep to the next
     group_gap: _GAP_BITS  #: cycles without a slot between groups
 
@@ -52,6 +56,8 @@ class Slot(data.Struct):
     ending: 1  #: of the last block of an instruction
     row: range(GROUP_ROWS)  #: row of the group
     advance: Advance  #: what the address of a row-wise operand does next
+    rest: 8  #: elements in the last live slot of a row; 0: all lanes have one
+    context: exact_log2(CONTEXTS)  #: of its instruction
 
 
 class Issuer(wiring.Component):
@@ -73,11 +79,14 @@ class Issuer(wiring.Component):
         Loops, taken at ``start``.
     o : ``Out(Slot)``
         Slot.
+    free : ``Out(1)``
+        The loops after these may be given at ``start``, without a gap if there need not be one.
     """
 
     start: In(1)
     loops: In(Loops)
     o: Out(Slot)
+    free: Out(1)
 
     def __init__(self, partial_sums):
         self._partial_sums = partial_sums
@@ -126,6 +135,8 @@ class Issuer(wiring.Component):
             self.o.result.eq(last_sweep),
             self.o.ending.eq(row_end & last_sweep & (left == 0)),
             self.o.row.eq(row),
+            self.o.rest.eq(loops.rest),
+            self.o.context.eq(loops.context),
         ]
         with m.If(~block_end):
             m.d.comb += self.o.advance.eq(Advance.STEP)
@@ -163,8 +174,20 @@ class Issuer(wiring.Component):
                     with m.Else():
                         m.d.sync += [sweep.eq(sweep + 1), left.eq(group_left)]
 
+        # The next instruction: as if it were the next group of rows.
+        phase = Signal(8)  # of the cycle after this one, within a period
+        ending = Signal()
+        m.d.sync += phase.eq(Mux(phase == loops.period, 0, phase + 1))
+        m.d.comb += [
+            ending.eq(enable & block_end & row_end & group_end & last_sweep & (left == 0)),
+            self.free.eq(
+                (phase == 0) & Mux(running, ending & (loops.group_gap == 0), gap[1:] == 0)
+            ),
+        ]
+
         with m.If(self.start):
             m.d.sync += [
+                phase.eq(Mux(self.loops.period == 0, 0, 1)),
                 running.eq(1),
                 loops.eq(self.loops),
                 slot.eq(0),
@@ -174,6 +197,5 @@ class Issuer(wiring.Component):
                 group_left.eq(self.loops.rows),
                 sweep.eq(self.loops.first_sweep),
                 wait.eq(0),
-                gap.eq(0),
             ]
         return m

@@ -5,10 +5,20 @@ from amaranth.lib.wiring import Out
 
 from hw.isa import Format
 
-__all__ = ["ADDRESS_BITS", "READ_LATENCY", "NumberFormat", "OperandSignature", "ResultSignature"]
+__all__ = [
+    "ADDRESS_BITS",
+    "CONTEXTS",
+    "READ_LATENCY",
+    "NumberFormat",
+    "OperandSignature",
+    "ResultSignature",
+]
 
 #: Width of a tile address.
 ADDRESS_BITS = 28
+
+#: Instructions of the vector unit that may be at work at once (chosen).
+CONTEXTS = 4
 
 #: Cycles from the address of a read to its data.
 READ_LATENCY = 2

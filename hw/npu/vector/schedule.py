@@ -16,7 +16,16 @@ from hw.npu.vector.lane_tree import LaneTree
 from hw.npu.vector.largest import Largest
 from hw.npu.vector.ports import READ_LATENCY
 
-__all__ = ["PAIRED", "SUMMED_ROWS", "SWEEPS", "Route", "Schedule", "cycles", "route_of"]
+__all__ = [
+    "PAIRED",
+    "SUMMED_ROWS",
+    "SWEEPS",
+    "Route",
+    "Schedule",
+    "cycles",
+    "issue_cycles",
+    "route_of",
+]
 
 
 class Route(enum.Enum, shape=5):
@@ -259,6 +268,12 @@ class Schedule:
         """Return the cycles between groups: NORM uses its second adder later in the last sweep."""
         return self.partial_sums if route is Route.NORM else 0
 
+    def period(self, route: Route) -> int:
+        """Return the multiple of cycles after its first slot at which another one may start."""
+        if route in PAIRED:
+            return 2
+        return self.partial_sums if route in SUMMED_ROWS or route is Route.TAIL else 1
+
     def slots(self, route: Route, n: int, m: int) -> int:
         """Return the slots of a block: live ones and padding."""
         if route is Route.TRANSPOSE:
@@ -309,23 +324,51 @@ def cycles(config: Config, opcode: Opcode, *, function: int, rows: int, n: int, 
     """
     schedule = Schedule.of(config)
     route = route_of(opcode, function)
+    issue = issue_cycles(config, opcode, function=function, rows=rows, n=n, m=m)
+    if issue == 0:
+        return 1
+    slots = schedule.slots(route, n, m)
+    if route is Route.TRANSPOSE:
+        return issue + READ_LATENCY
+    last = issue
+    if route in SWEEPS:
+        last -= slots - -(-n // schedule.lanes) + schedule.group_gap(route)
+    elif route in (Route.SUM, Route.TAIL):
+        last -= schedule.partial_sums - 1
+    elif route in PAIRED:
+        last -= 1
+    return last + schedule.write(route)
+
+
+def issue_cycles(
+    config: Config, opcode: Opcode, *, function: int, rows: int, n: int, m: int
+) -> int:
+    """Return for how many cycles an instruction holds the vector unit if others overlap with it.
+
+    So many cycles after it was taken the unit takes another one of the same work, if fewer than
+    :data:`hw.npu.vector.ports.CONTEXTS` are at work; else when one is done. It is what
+    :func:`cycles` says without l, in NORM LAYER as many cycles more as a lane has partial sums.
+
+    Parameters are those of :func:`cycles`; 0 if there is nothing to do.
+
+    >>> from hw.presets import TINY
+    >>> issue_cycles(TINY, Opcode.ELEMENTWISE, function=1, rows=4, n=64, m=0)
+    64
+    """
+    schedule = Schedule.of(config)
+    route = route_of(opcode, function)
     blocks = -(-n // schedule.lanes)
     if route is Route.TRANSPOSE:
         rows //= schedule.run
-    if rows == 0 or blocks == 0:
-        return 1
-    slots = schedule.slots(route, n, m)
     if route is Route.ROTARY:
-        if m == 0:
-            return 1
         rows *= m
+    slots = schedule.slots(route, n, m)
+    if rows == 0 or blocks == 0:
+        return 0
     if route is Route.TRANSPOSE:
-        period = slots + schedule.lanes
-        return rows * blocks * period + READ_LATENCY
-    if route is Route.SUM:
-        return rows * slots - schedule.partial_sums + 1 + schedule.write(route)
+        return rows * blocks * (slots + schedule.lanes)
     if route is Route.TAIL:
-        return rows * blocks * slots - schedule.partial_sums + 1 + schedule.write(route)
+        return rows * blocks * slots
     if route in SWEEPS:
         issue = 0
         while rows:
@@ -334,7 +377,6 @@ def cycles(config: Config, opcode: Opcode, *, function: int, rows: int, n: int, 
             for sweep in range(3 - SWEEPS[route], 2):
                 issue += max(group * slots, slots + schedule.gap(route, sweep))
             issue += group * slots
-            issue += schedule.group_gap(route) if rows else 0
-        return issue - (slots - blocks) + schedule.write(route)
-    interval = 2 if route in PAIRED else 1
-    return 1 + (rows * slots - 1) * interval + schedule.write(route)
+            issue += schedule.group_gap(route)
+        return issue
+    return rows * slots * (2 if route in PAIRED else 1)

@@ -12,14 +12,20 @@ from hw.config import Config
 from hw.export.repeated import gated
 from hw.isa import Queue
 from hw.npu.instruction import operand_layout
-from hw.npu.vector.address import AddressGenerator, Advance
+from hw.npu.vector.address import AddressGenerator, Advance, Walk
 from hw.npu.vector.control import Control
 from hw.npu.vector.decoder import Decoder, Work
 from hw.npu.vector.issuer import Issuer, Slot
 from hw.npu.vector.lane import Lane
 from hw.npu.vector.lane_tree import LaneTree
 from hw.npu.vector.largest import Largest
-from hw.npu.vector.ports import READ_LATENCY, NumberFormat, OperandSignature, ResultSignature
+from hw.npu.vector.ports import (
+    CONTEXTS,
+    READ_LATENCY,
+    NumberFormat,
+    OperandSignature,
+    ResultSignature,
+)
 from hw.npu.vector.scalars import RowScalars
 from hw.npu.vector.schedule import PAIRED, Route, Schedule
 from hw.npu.vector.taps import of_routes, select, taps_layout
@@ -66,7 +72,11 @@ class VectorUnit(wiring.Component):
     Members
     -------
     i : ``In(stream.Signature(operand_layout(Queue.EPILOGUE)))``
-        Instructions; one is taken when the one before is done.
+        Instructions. One is taken when those before are done, or, if it may ``overlap``, when the
+        one before has issued all its slots and fewer than :data:`CONTEXTS` are at work.
+    overlap : ``In(1)``
+        What ``i`` offers may start before the one before is done. It does if both are of the same
+        operation and variant, with the same formats and constants, but for TRANSPOSE.
     done : ``Out(1)``
         High in the cycle of an instruction's last write, or, if it writes nothing, in the cycle
         after that in which it was taken.
@@ -90,6 +100,7 @@ class VectorUnit(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(operand_layout(Queue.EPILOGUE))),
+                "overlap": In(1),
                 "done": Out(1),
                 "busy": Out(1),
                 "a": Out(OperandSignature(lanes)),
@@ -105,25 +116,45 @@ class VectorUnit(wiring.Component):
         m.submodules.decoder = decoder = Decoder(schedule)
         m.submodules.issuer = issuer = Issuer(schedule.partial_sums)
 
-        # One instruction at a time.
+        # One instruction at a time, or several of the same work.
         work = Signal(Work)
-        edge = Signal(schedule.lanes)
+        context = Signal(exact_log2(CONTEXTS))  # of the instruction that started last
+        following = (context + 1)[: len(context)]
+        walks = Signal(data.ArrayLayout(data.StructLayout(dict.fromkeys("abco", Walk)), CONTEXTS))
+        started = Signal(range(CONTEXTS + 1))  # instructions that are not done, but for empty ones
         start = Signal()
+        filled = Signal()
         empty = Signal()
         last_write = Signal()
+        follows = Signal()
+        transposes = work.route == Route.TRANSPOSE
         m.d.comb += [
             decoder.i.eq(self.i.payload),
             issuer.loops.eq(decoder.loops),
-            self.i.ready.eq(~self.busy),
+            issuer.loops.context.eq(following),
+            follows.eq(
+                self.overlap
+                & (started != 0)
+                & (started != CONTEXTS)
+                & issuer.free
+                & (decoder.work == work)
+                & ~transposes
+                & ~decoder.empty
+            ),
+            self.busy.eq((started != 0) | empty),
+            self.i.ready.eq(~self.busy | follows),
             start.eq(self.i.valid & self.i.ready),
-            issuer.start.eq(start & ~decoder.empty),
+            filled.eq(start & ~decoder.empty),
+            issuer.start.eq(filled),
             self.done.eq(last_write | empty),
         ]
-        m.d.sync += empty.eq(start & decoder.empty)
-        with m.If(start):
-            m.d.sync += [self.busy.eq(1), work.eq(decoder.work), edge.eq(decoder.edge)]
-        with m.Elif(self.done):
-            m.d.sync += self.busy.eq(0)
+        m.d.sync += [
+            empty.eq(start & decoder.empty),
+            started.eq(started + filled - last_write),
+        ]
+        with m.If(filled):
+            m.d.sync += [work.eq(decoder.work), context.eq(following)]
+            m.d.sync += [walks[following][name].eq(getattr(decoder, name)) for name in "abco"]
 
         # The slots in flight. They move as one word, which is cheap to simulate.
         taps = Signal(taps_layout(schedule.taps))
@@ -134,15 +165,15 @@ class VectorUnit(wiring.Component):
         )
         m.d.comb += taps.as_value().eq(Cat(issuer.o, earlier))
         m.d.sync += earlier.eq(taps.as_value())
-        with m.If(start):  # what an instruction leaves in the taps is not the next one's
+        with m.If(~self.busy):  # what an instruction leaves in the taps is not the next one's
             m.d.sync += earlier.eq(taps.as_value() & ~C(valid_bits, len(earlier)))
 
-        self._operands(m, decoder, start, work, taps)
-        lanes, largest, scalars = self._lanes(m, work, edge, taps)
-        self._results(m, decoder, start, work, taps, lanes, largest, scalars, last_write)
+        self._operands(m, walks, work, taps)
+        lanes, largest, scalars = self._lanes(m, work, taps)
+        self._results(m, walks, context, work, taps, lanes, largest, scalars, last_write)
         return m
 
-    def _operands(self, m, decoder, start, work, taps):
+    def _operands(self, m, walks, work, taps):
         """Read operands: the addresses follow the slots at the distance of their use."""
         schedule, route = self._schedule, work.route
         for name, place in (("a", schedule.a), ("b", schedule.b), ("c", schedule.c)):
@@ -150,8 +181,8 @@ class VectorUnit(wiring.Component):
             m.submodules[f"address_{name}"] = generator = AddressGenerator()
             slot = select(m, f"slot_{name}", taps, route, of_routes(place))
             m.d.comb += [
-                generator.walk.eq(getattr(decoder, name)),
-                generator.start.eq(start),
+                generator.walk.eq(walks[slot.context][name]),
+                generator.context.eq(slot.context),
                 generator.enable.eq(slot.valid),
                 generator.advance.eq(slot.advance),
                 port.enable.eq(slot.valid & slot.live),
@@ -183,7 +214,7 @@ class VectorUnit(wiring.Component):
             with m.If(~Cat(route == way for way in _READERS[name]).any()):
                 m.d.comb += port.enable.eq(0)
 
-    def _lanes(self, m, work, edge, taps):
+    def _lanes(self, m, work, taps):
         """Build the lanes, and what sums and compares over them."""
         schedule = self._schedule
         control, tree = Control(schedule), LaneTree(schedule.lanes, schedule.partial_sums)
@@ -229,7 +260,6 @@ class VectorUnit(wiring.Component):
             control.function.eq(work.function),
             *(getattr(control, f).eq(work[f]) for f in ("a_format", "b_format", "c_format")),
             control.o_format.eq(work.o_format),
-            control.edge.eq(edge),
             tree.take.eq(control.folded),
             largest.live.eq(control.compared),
             largest.first.eq(control.compared_first),
@@ -251,7 +281,7 @@ class VectorUnit(wiring.Component):
         m.d.comb += scalars.weight.eq(weights.as_value().word_select(token, 32))
         return lanes, largest, scalars
 
-    def _results(self, m, decoder, start, work, taps, lanes, largest, scalars, last_write):
+    def _results(self, m, walks, context, work, taps, lanes, largest, scalars, last_write):
         """Write results of the lanes, numbers and indices of rows, and columns."""
         schedule, route = self._schedule, work.route
         m.submodules.address_o = generator = AddressGenerator()
@@ -270,8 +300,8 @@ class VectorUnit(wiring.Component):
 
         write = Signal()
         m.d.comb += [
-            generator.walk.eq(decoder.o),
-            generator.start.eq(start),
+            generator.walk.eq(walks[generator.context].o),
+            generator.context.eq(Mux(route == Route.TRANSPOSE, context, slot.context)),
             generator.enable.eq(write),
             generator.advance.eq(Mux(slot.last, Advance.ROW, Advance.STEP)),
             write.eq(slot.valid & slot.live & slot.result),

@@ -32,52 +32,57 @@ def tile():
     return Tile
 
 
+def bench(config, tile):
+    """Return a vector unit, and a testbench that is the tile memory around it."""
+    dut = VectorUnit(config)
+    lanes = config.lanes
+    ports = (dut.a, dut.b, dut.c)
+
+    def reach(address, number_format):
+        nbytes = lanes * (2 if number_format.value == Format.BF16 else 4)
+        start = address % len(tile.bytes) // nbytes * nbytes
+        return tile.bytes[start : start + nbytes]
+
+    async def memory(ctx):
+        delayed = [0] * len(ports)
+        ticks = ctx.tick().sample(
+            *(getattr(port, name) for port in ports for name in ("enable", "address", "format")),
+            *(dut.o.enable, dut.o.address, dut.o.format, dut.o.data),
+        )
+        async for _clock, _reset, *values in ticks:
+            *reads, enable, address, number_format, data = values
+            for index, port in enumerate(ports):
+                ctx.set(port.data, delayed[index])
+                read, place, read_format = reads[3 * index : 3 * index + 3]
+                raw = reach(place, read_format).tobytes() if read else b"\xff"
+                delayed[index] = int.from_bytes(raw, "little")
+            if enable:
+                target = reach(address, number_format)
+                width = len(target) // lanes
+                raw = np.frombuffer(data.to_bytes(4 * lanes, "little"), np.uint8)
+                for lane in range(lanes):
+                    if enable >> lane & 1:
+                        part = slice(lane * width, (lane + 1) * width)
+                        target[part] = raw[part]
+
+    return dut, memory
+
+
+def complete(instruction):
+    return dict.fromkeys((field.name for field in OPERANDS[Queue.EPILOGUE]), 0) | instruction
+
+
 @pytest.fixture
 def execute(simulate):
     """Run instructions on a vector unit that reads and writes a tile; return their durations."""
 
     def run(config, tile, instructions, deadline=20_000):
-        dut = VectorUnit(config)
-        lanes = config.lanes
+        dut, memory = bench(config, tile)
         durations = []
-        names = [field.name for field in OPERANDS[Queue.EPILOGUE]]
-        ports = (dut.a, dut.b, dut.c)
-
-        def reach(address, number_format):
-            nbytes = lanes * (2 if number_format.value == Format.BF16 else 4)
-            start = address % len(tile.bytes) // nbytes * nbytes
-            return tile.bytes[start : start + nbytes]
-
-        async def memory(ctx):
-            delayed = [0] * len(ports)
-            ticks = ctx.tick().sample(
-                *(
-                    getattr(port, name)
-                    for port in ports
-                    for name in ("enable", "address", "format")
-                ),
-                *(dut.o.enable, dut.o.address, dut.o.format, dut.o.data),
-            )
-            async for _clock, _reset, *values in ticks:
-                *reads, enable, address, number_format, data = values
-                for index, port in enumerate(ports):
-                    ctx.set(port.data, delayed[index])
-                    read, place, read_format = reads[3 * index : 3 * index + 3]
-                    raw = reach(place, read_format).tobytes() if read else b"\xff"
-                    delayed[index] = int.from_bytes(raw, "little")
-                if enable:
-                    target = reach(address, number_format)
-                    width = len(target) // lanes
-                    raw = np.frombuffer(data.to_bytes(4 * lanes, "little"), np.uint8)
-                    for lane in range(lanes):
-                        if enable >> lane & 1:
-                            part = slice(lane * width, (lane + 1) * width)
-                            target[part] = raw[part]
 
         async def issue(ctx):
             for instruction in instructions:
-                values = dict.fromkeys(names, 0) | instruction
-                ctx.set(dut.i.payload, values)
+                ctx.set(dut.i.payload, complete(instruction))
                 ctx.set(dut.i.valid, 1)
                 await ctx.tick().until(dut.i.ready)
                 ctx.set(dut.i.valid, 0)
@@ -90,5 +95,40 @@ def execute(simulate):
 
         simulate(dut, issue, background=[memory], deadline=deadline)
         return durations
+
+    return run
+
+
+@pytest.fixture
+def execute_stream(simulate):
+    """Offer instructions without a pause; return when they were taken and when they were done."""
+
+    def run(config, tile, instructions, deadline=20_000):
+        dut, memory = bench(config, tile)
+        taken, done = [], []
+
+        async def issue(ctx):
+            for instruction in instructions:
+                ctx.set(dut.i.payload, complete(instruction))
+                ctx.set(dut.overlap, complete(instruction)["overlap"])
+                ctx.set(dut.i.valid, 1)
+                await ctx.tick().until(dut.i.ready)
+            ctx.set(dut.i.valid, 0)
+            while len(done) < len(instructions):
+                await ctx.tick()
+            await ctx.tick()
+
+        async def watch(ctx):
+            cycle = 0
+            ticks = ctx.tick().sample(dut.i.valid & dut.i.ready, dut.done)
+            async for _clock, _reset, starts, ends in ticks:
+                if starts:
+                    taken.append(cycle)
+                if ends:
+                    done.append(cycle)
+                cycle += 1
+
+        simulate(dut, issue, background=[memory, watch], deadline=deadline)
+        return taken, done
 
     return run

@@ -459,5 +459,13 @@ def test_an_instruction_finds_nothing_of_the_one_before(execute, tile):
         operation(Opcode.ELEMENTWISE, function=Element.ADD, **sizes) | one | b,
         operation(Opcode.TRANSPOSE, rows=8, n=16, c_stride=0x40) | operand("a", B, 0x40) | one,
     ]
-    pairs = [each for first in kinds for second in kinds for each in (first, second)]
-    assert execute(TINY, memory, pairs) == expected_cycles(TINY, pairs)
+    # Every ordered pair once: Lyndon words of one and of two letters in their order.
+    order = [
+        each
+        for first in range(len(kinds))
+        for word in [[first], *([first, second] for second in range(first + 1, len(kinds)))]
+        for each in word
+    ]
+    sequence = [kinds[index] for index in [*order, 0]]
+    assert len(set(itertools.pairwise([*order, 0]))) == len(kinds) ** 2
+    assert execute(TINY, memory, sequence) == expected_cycles(TINY, sequence)
