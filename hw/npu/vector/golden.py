@@ -168,7 +168,7 @@ def gelu_erf(x: npt.ArrayLike) -> Floats:
     -infinity becomes a NaN.
 
     >>> bf16.round(gelu_erf([0.0, 1.0, -3.0])).tolist()
-    [0.0, 0.83984375, -0.00404357910156250]
+    [0.0, 0.83984375, -0.004058837890625]
     """
     x = np.asarray(x, np.float32)
     square = add(multiply(x, x), normal_tail(x))
@@ -182,7 +182,7 @@ def silu(x: npt.ArrayLike) -> Floats:
     """SiLU, x / (1 + exp(-x)); zero and +infinity remain, -infinity becomes a NaN.
 
     >>> bf16.round(silu([0.0, 1.0, -80.0])).tolist()
-    [0.0, 0.73046875, -1.4408317006462208e-33]
+    [0.0, 0.73046875, -1.4444474582904269e-33]
     """
     return _over_exp(x, np.asarray(x, np.float32))
 
