@@ -33,6 +33,9 @@ def main() -> int:
         "--sample", type=int, metavar="N", help="accuracy: N random inputs instead of all"
     )
     parser.add_argument(
+        "--full", action="store_true", help="accuracy: all 2^32 inputs one by one, half an hour"
+    )
+    parser.add_argument(
         "-o",
         "--output",
         type=Path,

@@ -68,3 +68,10 @@ def test_command_rejects_a_sample_in_one_line_with_status_2():
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 2
     assert run.stderr.splitlines()[-1].endswith("--sample must be positive, not -3")
+
+
+def test_command_writes_the_table(tmp_path):
+    table = tmp_path / "table.md"
+    command = [sys.executable, "-m", "sim.benchmark", "accuracy", "--sample", "1000"]
+    subprocess.run([*command, "--markdown", str(table)], check=True, capture_output=True)
+    assert len(table.read_text().splitlines()) == 2 + len(Function)
