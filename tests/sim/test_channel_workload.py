@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hw.memory.commands import PimOperation, Request
-from hw.memory.tile_length import tile_cycles, tile_cycles_on_grid
+from hw.memory.tile_length import tile_cycles_on_grid
 from hw.presets import PAPER, TINY
 from sim.channel_workload import TileShape, random_requests, sequential_requests, tiles
 
@@ -53,10 +53,3 @@ def test_query_heads_of_a_group_share_the_columns_of_their_head():
     assert gemvs["column"].tolist() == [0, 8, 16, 24]
     assert gemvs["offset"].tolist() == [0, 64, 128, 192]
     assert set(gemvs["column_step"].tolist()) == {0}
-
-
-@pytest.mark.parametrize("config", [PAPER, TINY])
-@pytest.mark.parametrize("columns", [1, 8, 32])
-def test_slot_grid_costs_at_most_a_cycle_for_each_row_command(config, columns):
-    exact, grid = tile_cycles(config, columns), tile_cycles_on_grid(config, columns)
-    assert exact <= grid <= exact + config.groups + 3

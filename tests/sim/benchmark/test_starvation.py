@@ -1,6 +1,5 @@
 import pytest
 
-from hw.memory.response_bound import response_bound
 from sim.benchmark.starvation import MIXES, run_mix
 from sim.memory_channel import CompiledChannel
 from sim.traffic.geometries import GEOMETRIES
@@ -17,10 +16,3 @@ def test_no_mix_makes_anything_wait_longer_than_the_bound(channel, mix):
     assert max(waits.read, waits.write, waits.tile) <= bound
     assert waits.read > channel.config.timing.nRCD + channel.config.timing.nCL
     assert waits.tile >= 60
-
-
-def test_bound_grows_with_tiles_queues_and_age():
-    config = GEOMETRIES["tiny"]
-    bound = response_bound(config, 200)
-    assert response_bound(config, 300) > bound
-    assert response_bound(config) > bound

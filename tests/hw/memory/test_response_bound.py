@@ -1,0 +1,25 @@
+from dataclasses import replace
+
+from hw.memory.refresh import longest_tile
+from hw.memory.response_bound import oldest_cycles, response_bound
+from hw.presets import PAPER, TINY
+
+
+def test_bound_counts_everything_that_may_come_before():
+    entries = TINY.read_queue + TINY.write_queue + 1
+    assert response_bound(TINY, 100) == entries * oldest_cycles(TINY, 100)
+    assert response_bound(TINY) == response_bound(TINY, longest_tile(TINY))
+
+
+def test_oldest_takes_at_least_its_age_a_refresh_and_a_tile():
+    for config in (PAPER, TINY):
+        timing = config.timing
+        assert oldest_cycles(config, 200) > config.age + timing.nRFC + 200 + timing.nRAS
+
+
+def test_bound_grows_with_tiles_queues_age_and_refresh():
+    bound = response_bound(TINY, 200)
+    slower = replace(TINY.timing, nRFC=400)
+    assert response_bound(TINY, 300) > bound
+    for change in ({"read_queue": 32}, {"age": 8192}, {"timing": slower}):
+        assert response_bound(replace(TINY, **change), 200) > bound, change
