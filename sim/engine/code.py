@@ -3,7 +3,7 @@
 Modules all of whose outputs are registers are kept, everything else is flattened
 (:mod:`sim.engine.registered`). Of what is flattened, signals that only copy others are removed
 (:mod:`sim.engine.nets`), and in each cycle only what can have changed is evaluated
-(:mod:`sim.engine.activity`).
+(:mod:`sim.engine.activity`). Narrow signals are plain integers (:mod:`sim.engine.native`).
 """
 
 import re
@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 from sim.engine.activity import gate
+from sim.engine.native import native
 from sim.engine.nets import resolve_aliases
 from sim.engine.registered import cut_outputs, keep, load_outputs, registered_modules
 
@@ -42,7 +43,7 @@ def _sparse(memory: re.Match[str]) -> str:
 
 
 def cpp(rtlil: str) -> str:
-    """Return a netlist as C++; ``sparse_memory.h`` must be included before it.
+    """Return a netlist as C++; ``sparse_memory.h`` and ``native.h`` must be included before it.
 
     SINGLE_PHASE is defined in it if it settles in one evaluation. Then every evaluation while the
     clock is high, not only the first, is a clock edge.
@@ -53,7 +54,7 @@ def cpp(rtlil: str) -> str:
     code = load_outputs(_yosys(resolve_aliases(netlist), "write_cxxrtl -g2 -noflatten"), loads)
     code = _MEMORY.sub(_sparse, code)
     if "bool converged = false" in code:
-        return code
+        return native(code)
     code = gate(code, "p_top")
     code = code.replace("return !prev_p_clk.slice<0>().val() && p_clk", "return true && p_clk")
-    return "#define SINGLE_PHASE\n" + code
+    return "#define SINGLE_PHASE\n" + native(code)

@@ -197,10 +197,11 @@ def test_resting_parts_are_not_evaluated(monkeypatch):
         code, partitions = re.subn(
             r"^(void p_top::eval_\d+\(.*)$", r"\1 evaluations++;", code, flags=re.M
         )
+        export = 'extern "C" __attribute__((visibility("default"))) unsigned long'
         return (
             "static unsigned long evaluations;\n"
-            f'extern "C" unsigned long partition_count() {{ return {partitions}; }}\n'
-            'extern "C" unsigned long evaluation_count() { return evaluations; }\n' + code
+            f"{export} partition_count() {{ return {partitions}; }}\n"
+            f"{export} evaluation_count() {{ return evaluations; }}\n{code}"
         )
 
     monkeypatch.setattr(sim.engine.cxxrtl, "cpp", counting)
