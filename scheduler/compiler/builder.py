@@ -49,7 +49,8 @@ class ProgramBuilder:
     """Collects instructions and derives their tokens.
 
     Instructions of one queue are ordered by the hardware: the vector unit, the DMA engines and a
-    channel's PIM commands work in order, the matrix unit's three sub-units interlock.
+    channel's PIM commands work in order, the matrix unit's three sub-units interlock. A vector
+    instruction that touches nothing that one of the few before it writes may overlap with them.
     """
 
     def __init__(self, config: Config) -> None:

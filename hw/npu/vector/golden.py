@@ -232,6 +232,9 @@ def norm_layer(
 ) -> Floats:
     """NORM LAYER: (a - mean) · rsqrt(variance + epsilon) · gamma + beta, row by row.
 
+    A row with a NaN or an infinity, or whose sum overflows, is NaN; one whose sum of squares
+    overflows is beta, as (a - mean) · 0 is zero.
+
     Parameters
     ----------
     a
@@ -268,6 +271,9 @@ def norm_rms(
     o_format: Format = Format.BINARY32,
 ) -> Floats:
     """NORM RMS: a · rsqrt(mean of squares + epsilon) · gamma, row by row.
+
+    A row with a NaN is NaN. One with an infinity, or whose sum of squares overflows, is zero of
+    the elements' signs, but for its infinities, which become NaN.
 
     Parameters and result are those of :func:`norm_layer`.
 
@@ -353,8 +359,9 @@ def softmax(a: npt.ArrayLike, scale: float, *, lanes: int, partial_sums: int) ->
     """SOFTMAX: softmax(a · scale) of each row, rounded to bfloat16.
 
     The largest element is subtracted first; NaNs are not larger than anything, and if nothing is
-    larger than -infinity, +0 is subtracted. A row whose sum is zero gives +0. Elements of
-    -infinity at the end of a row change nothing, so rows of several lengths can be batched.
+    larger than -infinity, +0 is subtracted. A row whose sum is zero gives +0; one with a NaN, or
+    whose largest element times the scale is +infinity, is NaN. Elements of -infinity at the end of
+    a row change nothing, so rows of several lengths can be batched.
 
     Parameters
     ----------

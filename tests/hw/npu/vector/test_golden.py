@@ -119,6 +119,43 @@ def test_softmax_of_nothing_but_minus_infinity_is_plus_zero():
     assert not o.view(np.uint32).any()
 
 
+@pytest.mark.parametrize(
+    ("row", "scale", "expected"),
+    [
+        ([np.inf, 0, 0, 0], 1.0, [np.nan] * 4),
+        ([np.nan, 0, 0, 0], 1.0, [np.nan] * 4),
+        ([3e38, 0, 0, 0], 10.0, [np.nan] * 4),
+        ([3e38, -3e38, 0, 0], 1.0, [1.0, 0.0, 0.0, 0.0]),
+        ([-np.inf, 0, 0, -np.inf], 1.0, [0.0, 0.5, 0.5, 0.0]),
+        ([0.0, -0.0, 1e-40, -1e-40], 1.0, [0.25] * 4),
+        ([], 1.0, []),
+    ],
+)
+def test_softmax_of_special_values(row, scale, expected):
+    o = golden.softmax(np.array([row], np.float32), scale, **UNIT)
+    np.testing.assert_array_equal(o, np.array([expected], np.float32))
+
+
+@pytest.mark.parametrize(
+    ("row", "layer", "rms"),
+    [
+        ([np.inf, 0, -1, 0], [np.nan] * 4, [np.nan, 0.0, -0.0, 0.0]),
+        ([np.nan, 0, 0, 0], [np.nan] * 4, [np.nan] * 4),
+        ([1e20, -1e20, 0, 0], [0.5] * 4, [0.0, -0.0, 0.0, 0.0]),
+        ([3e38] * 4, [np.nan] * 4, [0.0] * 4),
+        ([0.0, -0.0, 1e-40, -1e-40], [0.5] * 4, [0.0, -0.0, 0.0, -0.0]),
+    ],
+)
+def test_norms_of_special_values(row, layer, rms):
+    a, gamma, beta = (np.array(x, np.float32) for x in ([row], [1.0] * 4, [0.5] * 4))
+    constants = {"inv_n": 0.25, "epsilon": 1e-5}
+    o = golden.norm_layer(a, gamma, beta, **constants, **UNIT)
+    np.testing.assert_array_equal(o, np.array([layer], np.float32))
+    o = golden.norm_rms(a, gamma, **constants, **UNIT)
+    np.testing.assert_array_equal(o, np.array([rms], np.float32))
+    assert (np.signbit(o) == np.signbit(np.array(rms)))[~np.isnan(o)].all()
+
+
 def test_norm_is_near_float64():
     n = 256
     a, gamma, beta = numbers(3, 8, n) * 4 + 1, numbers(4, n), numbers(5, n)
