@@ -30,9 +30,13 @@ __all__ = [
     "Opcode",
     "Queue",
     "Reduce",
+    "Tail",
     "bit_layout",
+    "instruction",
     "lane_tile_address",
     "layout",
+    "queue_kind",
+    "queue_name",
 ]
 
 #: Channels that a mask of an instruction can name.
@@ -123,6 +127,13 @@ class Norm(IntEnum):
     RMS = 1
 
 
+class Tail(IntEnum):
+    """What TAIL adds to."""
+
+    NOTHING = 0
+    RESULT = 1
+
+
 class Reduce(IntEnum):
     """What REDUCE computes."""
 
@@ -132,21 +143,47 @@ class Reduce(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A bit field of an instruction: its name, its width in bits, and what it says."""
+    """A bit field of an instruction.
+
+    Attributes
+    ----------
+    name, bits, doc
+        Its name, its width in bits, and what it says.
+    choices
+        Names of its values, if they have some.
+    """
 
     name: str
     bits: int
     doc: str
+    choices: type[IntEnum] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One line of the table: an operation, the queues that take it, its operands, what it does."""
+    """One line of the table.
+
+    Attributes
+    ----------
+    opcode, queues, operands, doc
+        An operation, the queues that take it, its operands, what it does.
+    cycles
+        Cycles from start to retirement, if all earlier instructions of its queue have retired: an
+        expression over its operands and the constants of :mod:`hw.instruction_cycles`. Empty if
+        something outside of the tile, a channel, decides.
+    functions
+        What its operand ``function`` may be, if it has one; anything else is illegal.
+    positive
+        Operands that may not be 0: it would be illegal.
+    """
 
     opcode: Opcode
     queues: tuple[Queue, ...]
     operands: tuple[str, ...]
     doc: str
+    cycles: str = ""
+    functions: type[IntEnum] | None = None
+    positive: tuple[str, ...] = ()
 
 
 #: The header of every instruction.
@@ -176,15 +213,15 @@ _VECTOR_UNIT = (
     Field("m", 10, "tokens of the tail (TAIL), heads of a row (ROTARY)"),
     Field("a", 28, "tile address of operand a"),
     Field("a_stride", 20, "bytes from row to row of a; 0 repeats the row"),
-    Field("a_format", 1, "Format of a"),
+    Field("a_format", 1, "Format of a", Format),
     Field("b", 28, "tile address of operand b"),
     Field("b_stride", 20, "bytes from row to row of b; 0 repeats the row"),
-    Field("b_format", 1, "Format of b"),
+    Field("b_format", 1, "Format of b", Format),
     Field("c", 28, "tile address of operand c"),
     Field("c_stride", 20, "bytes from row to row of c"),
     Field("o", 28, "tile address of the result"),
     Field("o_stride", 20, "bytes from row to row of the result"),
-    Field("o_format", 1, "Format of the result"),
+    Field("o_format", 1, "Format of the result", Format),
     Field("x", 32, "a binary32 constant, its bits"),
     Field("y", 32, "a binary32 constant, its bits"),
     Field("overlap", 1, "it may start before the one before it in its queue has written all"),
@@ -202,7 +239,7 @@ OPERANDS: dict[Queue, tuple[Field, ...]] = {
         Field("stride", 20, "bytes from row to row"),
         Field("half", 1, "half of the accumulator memory"),
         Field("accumulate", 1, "add to the accumulators (1) or replace them (0)"),
-        Field("format", 1, "Format of the result"),
+        Field("format", 1, "Format of the result", Format),
     ),
     Queue.EPILOGUE: _VECTOR_UNIT,
     Queue.ATTENTION: _VECTOR_UNIT,
@@ -241,14 +278,26 @@ _ANY = tuple(Queue)
 _VECTOR_QUEUES = (Queue.EPILOGUE, Queue.ATTENTION)
 
 
-def _vector(opcode: Opcode, operands: tuple[str, ...], doc: str) -> Instruction:
+def _vector(
+    opcode: Opcode,
+    operands: tuple[str, ...],
+    doc: str,
+    functions: type[IntEnum] | None = None,
+) -> Instruction:
     """Return a line of the table for the vector units, all of whose instructions may overlap."""
-    return Instruction(opcode, _VECTOR_QUEUES, (*operands, "overlap"), doc)
+    operands = (*operands, "overlap")
+    return Instruction(opcode, _VECTOR_QUEUES, operands, doc, "vector", functions)
 
 
 #: The instruction set.
 INSTRUCTIONS: tuple[Instruction, ...] = (
-    Instruction(Opcode.END, _ANY, (), "The stream ends; the device is done when all have ended."),
+    Instruction(
+        Opcode.END,
+        _ANY,
+        (),
+        "The stream ends; the device is done when all have ended.",
+        "2",
+    ),
     Instruction(
         Opcode.LOAD,
         (Queue.LOAD,),
@@ -273,6 +322,7 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         (Queue.MATRIX,),
         ("ring",),
         "A weight tile goes from the ring into the shadow weights of the array.",
+        "weight_latency + weight_cycles",
     ),
     Instruction(
         Opcode.GEMM,
@@ -280,12 +330,16 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         ("rows", "address", "stride", "half", "accumulate"),
         "The oldest unused weight tile is swapped in; ``rows`` rows of bfloat16 activations pass, "
         "and row m of the result replaces row m of the accumulators or is added to it.",
+        "gemm_latency + rows",
+        positive=("rows",),
     ),
     Instruction(
         Opcode.DRAIN,
         (Queue.MATRIX,),
         ("rows", "address", "stride", "half", "format"),
         "Rows of the accumulators go to the activation memory.",
+        "drain_latency + rows",
+        positive=("rows",),
     ),
     _vector(
         Opcode.ELEMENTWISE,
@@ -294,12 +348,14 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
             *("b", "b_stride", "b_format", "o", "o_stride", "o_format"),
         ),
         "o = a, a + b, a - b, a × b or SiLU(a) × b (GATE), element by element.",
+        functions=Element,
     ),
     _vector(
         Opcode.FUNCTION,
         ("function", "rows", "n", "a", "a_stride", "a_format", "o", "o_stride", "o_format"),
         "o = f(a), element by element: exponential, reciprocal, reciprocal square root, GELU in "
         "its tanh and its erf form, SiLU, logistic sigmoid.",
+        functions=Function,
     ),
     _vector(
         Opcode.NORM,
@@ -309,6 +365,7 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         ),
         "LAYER: o = (a - mean) × rsqrt(variance + y) × b + c; RMS: o = a × rsqrt(mean of squares + "
         "y) × b; with x = 1/n. b and c have n elements in the format of b.",
+        functions=Norm,
     ),
     _vector(
         Opcode.ROTARY,
@@ -325,6 +382,7 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         ("function", "rows", "n", "a", "a_stride", "a_format", "o", "o_stride", "o_format", "x"),
         "Of each row: the sum of its elements times x (SUM), or the largest one, of which a NaN is "
         "never larger (MAX), followed by zeros to the width of the unit.",
+        functions=Reduce,
     ),
     _vector(
         Opcode.TRANSPOSE,
@@ -351,13 +409,16 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
             *("o", "o_stride", "o_format"),
         ),
         "Attend over the tail: o[h][e] = a[h][e] + sum over t < m of b[h][t] × c[t][h × n + e]; a "
-        "is binary32 and left out (+0) if function is 0, b and c are bfloat16, rows are heads.",
+        "is binary32 and left out (+0) if function is NOTHING, b and c are bfloat16, rows are "
+        "heads.",
+        functions=Tail,
     ),
     Instruction(
         Opcode.VECTOR,
         (Queue.PIM,),
         ("lane_address", "lane_stride", "bursts", "rows", "half", "offset", "offset_row"),
         "Rows of the lane buffer go into the global vector buffer.",
+        "rows * bursts + 2",
     ),
     Instruction(
         Opcode.GEMV,
@@ -377,8 +438,30 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         (Queue.LINK,),
         ("cycles",),
         "Tensor-parallel devices add their results: a loop-back after the latency.",
+        "max(cycles, 1) + 1",
     ),
 )
+
+
+def queue_kind(queue: int) -> Queue:
+    """Return the kind of a queue by its number: all from 7 on are PIM queues."""
+    return Queue(min(queue, Queue.PIM))
+
+
+def queue_name(queue: int) -> str:
+    """Return what messages call a queue.
+
+    >>> queue_name(3), queue_name(8)
+    ('matrix', 'pim[1]')
+    """
+    kind = queue_kind(queue)
+    return f"pim[{queue - Queue.PIM}]" if kind is Queue.PIM else kind.name.lower()
+
+
+def instruction(kind: Queue, opcode: int) -> Instruction | None:
+    """Return the line of an operation of a queue; None if the queue has no such operation."""
+    lines = (line for line in INSTRUCTIONS if line.opcode == opcode and kind in line.queues)
+    return next(lines, None)
 
 
 def layout(queue: Queue) -> tuple[Field, ...]:

@@ -13,24 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hw.isa import INSTRUCTIONS, Opcode, Queue, layout
+from hw.instruction_text import format_instruction
+from hw.isa import Queue, layout, queue_kind, queue_name
 
 __all__ = ["Block", "Label", "Program", "encode", "queue_kind", "queue_name", "stream_dtype"]
-
-
-def queue_kind(queue: int) -> Queue:
-    """Return the kind of a queue by its number: all from 7 on are PIM queues."""
-    return Queue(min(queue, Queue.PIM))
-
-
-def queue_name(queue: int) -> str:
-    """Return what messages call a queue.
-
-    >>> queue_name(3), queue_name(8)
-    ('matrix', 'pim[1]')
-    """
-    kind = queue_kind(queue)
-    return f"pim[{queue - Queue.PIM}]" if kind is Queue.PIM else kind.name.lower()
 
 
 def stream_dtype(kind: Queue) -> np.dtype:
@@ -122,24 +108,10 @@ class Program:
             yield queue, index, self.streams[queue][index]
 
     def describe(self, queue: int, index: int) -> str:
-        """Disassemble one instruction: its operation, its operands, tokens and label."""
+        """Disassemble one instruction: its place, operation, operands, tokens and label."""
         record = self.streams[queue][index]
-        kind = queue_kind(queue)
-        opcode = Opcode(int(record["opcode"]))
-        operands = next(
-            line.operands for line in INSTRUCTIONS if line.opcode is opcode and kind in line.queues
-        )
-        parts = [f"{queue_name(queue)}[{index}] {opcode.name}"]
-        parts += [f"{name}={int(record[name]):#x}" for name in operands if record[name]]
-        for way in ("wait", "signal"):
-            names = [q.name.lower() for q in Queue if q < Queue.PIM and record[way] >> q & 1]
-            mask = int(record[f"{way}_channels"])
-            names += [f"pim[{c}]" for c in range(self.channels) if mask >> c & 1]
-            if names:
-                parts.append(f"{way}:{','.join(names)}")
-        if self.labels:
-            parts.append(f"; {self.labels[int(record['label'])].name}")
-        return " ".join(parts)
+        text = f"{queue_name(queue)}[{index}] {format_instruction(queue, record)}"
+        return f"{text} ; {self.labels[int(record['label'])].name}" if self.labels else text
 
     def save(self, path: Path) -> None:
         """Write the program to one ``.npz`` file, without pickles."""

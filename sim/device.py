@@ -18,7 +18,26 @@ Snapshot = dict[str, np.ndarray]
 
 
 class DeviceError(Exception):
-    """The device has stopped with an error; the message names queue, index and instruction."""
+    """The device has stopped with an error, and needs a reset.
+
+    The message names queue, index and instruction.
+
+    Attributes
+    ----------
+    cause
+        ``illegal``, ``overflow``, ``address``, ``deadlock``, ``hung`` (nothing has started or
+        retired for long) or ``stopped`` (by an earlier program).
+    queue, index
+        Which instruction; None where it is not a single one.
+    """
+
+    def __init__(
+        self, message: str, cause: str, queue: int | None = None, index: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.queue = queue
+        self.index = index
 
 
 @dataclass(slots=True)
@@ -64,7 +83,8 @@ class Device(Protocol):
         Raises
         ------
         DeviceError
-            If the device stops with an error.
+            If the device stops with an error, or did so at an earlier program; then only
+            :meth:`reset` helps.
         """
 
     def memories(self) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from hw.program import Program
 from sim.command_trace import ACCEPT, RECORD
 from sim.device import DeviceError, Result, Snapshot
 from sim.engine.cxxrtl import CompiledDesign
-from sim.rtl_program import HUNG, Cells, End, Streams, counters, explain, pack_program
+from sim.rtl_program import HUNG, Cells, End, Streams, counters, explain, pack_program, stopped
 
 __all__ = ["RtlDevice"]
 
@@ -101,6 +101,7 @@ class RtlDevice:
         library.trace_bytes.restype = ctypes.c_uint64
         handle = ctypes.c_void_p
         library.device_run.argtypes = [handle, ctypes.POINTER(_Run), handle, ctypes.c_double]
+        self._error: DeviceError | None = None
         self._bind()
 
     def _bind(self) -> None:
@@ -110,6 +111,7 @@ class RtlDevice:
 
     def reset(self) -> None:
         self._design.reset()
+        self._error = None
         self._bind()
 
     def write(self, channel: int, address: int, content: bytes) -> None:
@@ -129,6 +131,8 @@ class RtlDevice:
             self._design.memory(name)[...] = content
 
     def run(self, program: Program, progress: Callable[[int], None] | None = None) -> Result:
+        if self._error:
+            raise stopped(self._error)
         for block, content in program.inputs:
             self.write(block.channel, block.address, content)
         before = self._counters()
@@ -147,9 +151,12 @@ class RtlDevice:
         finally:
             library.trace_destroy(trace)
         if run.state != End.DONE:
-            started = [run.queue[queue].started for queue in range(run.queues)]
+            queues = [run.queue[queue] for queue in range(run.queues)]
+            started = [queue.started for queue in queues]
+            retired = [queue.retired for queue in queues]
             status = self._design["o_error"]
-            raise DeviceError(explain(self.config, program, End(run.state), status, started))
+            self._error = explain(self.config, program, End(run.state), status, started, retired)
+            raise self._error
         after = self._counters()
         outputs = program.outputs.items()
         return Result(

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 import hw.device
+from hw.accesses import outside
 from hw.config import Config
 from hw.counters import counters_layout
 from hw.isa import bit_layout
 from hw.npu.sequencer import Error, error_layout
-from hw.program import Program, encode, queue_kind, queue_name
+from hw.program import Program, encode, queue_kind
+from sim.device import DeviceError
 
-__all__ = ["HUNG", "Cells", "End", "Streams", "counters", "explain", "pack_program"]
+__all__ = ["HUNG", "Cells", "End", "Streams", "counters", "explain", "pack_program", "stopped"]
 
 #: Cycles without any instruction starting or retiring after which a device has hung (chosen: the
 #: longest instruction, a whole request's PIM tiles, takes some ten thousand).
@@ -79,32 +81,57 @@ def counters(value: int) -> dict[str, int]:
     }
 
 
-def explain(config: Config, program: Program, end: End, status: int, started: Sequence[int]) -> str:
+def explain(
+    config: Config,
+    program: Program,
+    end: End,
+    status: int,
+    started: Sequence[int],
+    retired: Sequence[int],
+) -> DeviceError:
     """Say which instruction stopped the device, and why.
 
     Parameters
     ----------
     end, status
         How the program stands, and the port ``o_error``.
-    started
-        Instructions of each queue that have started.
+    started, retired
+        Instructions of each queue that have.
     """
-    layout = error_layout(config)
-    code = Error(status >> layout["code"].offset & (1 << layout["code"].width) - 1)
+    fields = {name: status >> f.offset & (1 << f.width) - 1 for name, f in error_layout(config)}
+    code = Error(fields["code"])
     if end is End.HUNG or code is Error.DEADLOCK:
+        running = [
+            program.describe(queue, index)
+            for queue, count in enumerate(started)
+            for index in range(retired[queue], count)
+        ]
         heads = [
             program.describe(queue, index)
             for queue, index in enumerate(started)
             if index < len(program.streams[queue])
         ]
-        cause = f"no progress in {HUNG} cycles" if end is End.HUNG else "a deadlock"
-        return f"{cause}: still to start are {'; '.join(heads)}"
-    queue = status >> layout["queue"].offset & (1 << layout["queue"].width) - 1
-    index = min(started[queue], len(program.streams[queue]) - 1)
-    return (
-        f"{code.name.lower()} in queue {queue_name(queue)}, at or before instruction {index}: "
-        f"{program.describe(queue, index)}"
-    )
+        text = f"no progress in {HUNG} cycles" if end is End.HUNG else "a deadlock"
+        for state, instructions in (("running", running), ("still to start", heads)):
+            if instructions:
+                text += f": {state} are {'; '.join(instructions)}"
+        return DeviceError(text, "hung" if end is End.HUNG else "deadlock")
+    queue, index, reason = fields["queue"], fields["index"], ""
+    if code is Error.ADDRESS:
+        # The first of those that run which no memory can take.
+        for candidate in range(index, max(index + 1, started[queue])):
+            access = outside(config, queue, program.streams[queue][candidate])
+            if access is not None:
+                index, reason = candidate, f": it {access}"
+                break
+    cause = code.name.lower()
+    return DeviceError(f"{cause} in {program.describe(queue, index)}{reason}", cause, queue, index)
+
+
+def stopped(error: DeviceError) -> DeviceError:
+    """Say that a device takes no program since an earlier error."""
+    text = f"the device has stopped ({error.cause}) and needs a reset: {error}"
+    return DeviceError(text, "stopped", error.queue, error.index)
 
 
 class Cells:

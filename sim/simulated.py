@@ -16,7 +16,7 @@ from hw.program import Program
 from sim.command_trace import ACCEPT, RECORD
 from sim.device import DeviceError, Result, Snapshot
 from sim.engine.amaranth import simulator
-from sim.rtl_program import HUNG, Cells, End, Streams, counters, explain, pack_program
+from sim.rtl_program import HUNG, Cells, End, Streams, counters, explain, pack_program, stopped
 
 __all__ = ["SimulatedDevice"]
 
@@ -46,6 +46,8 @@ class SimulatedDevice:
 
     def _power_up(self) -> None:
         self.cycles = 0
+        self._begun = False
+        self._error: DeviceError | None = None
         self._held = {
             name: np.zeros((memory.depth, -(-Shape.cast(memory.shape).width // 8)), np.uint8)
             for name, memory in self._memories.items()
@@ -56,7 +58,8 @@ class SimulatedDevice:
         self._cells = Cells(self.config, lambda name: self._held[name].reshape(-1))
 
     def reset(self) -> None:
-        self._sim.reset()
+        if self._begun:  # Amaranth's simulator warns of testbenches that have never run
+            self._sim.reset()
         self._power_up()
 
     def write(self, channel: int, address: int, content: bytes) -> None:
@@ -76,16 +79,22 @@ class SimulatedDevice:
             self._held[name][...] = content
 
     def run(self, program: Program, progress: Callable[[int], None] | None = None) -> Result:
+        if self._error:
+            raise stopped(self._error)
         for block, content in program.inputs:
             self.write(block.channel, block.address, content)
         streams = pack_program(self.config, program)
         job = _Run(self.config, program, streams, self.cycles, progress)
         self._job = job
+        self._begun = True
         while self._job is not None:
             self._sim.advance()
         self.cycles += job.cycle
         if job.end is not End.DONE:
-            raise DeviceError(explain(self.config, program, job.end, job.status, job.started))
+            self._error = explain(
+                self.config, program, job.end, job.status, job.started, job.retired
+            )
+            raise self._error
         outputs = program.outputs.items()
         return Result(
             outputs={n: self.read(b.channel, b.address, b.nbytes) for n, b in outputs},
@@ -123,8 +132,8 @@ class _Run:
     ----------
     cycle, end, status
         Cycles so far, how the program stands, and the port ``o_error``.
-    started
-        Instructions of each queue that have started.
+    started, retired
+        Instructions of each queue that have.
     before, after
         Counters.
     records
@@ -149,7 +158,7 @@ class _Run:
         ]
         self._lists = [int.from_bytes(row.tobytes(), "little") for row in streams.row_lists]
         self._pushed = [0] * len(program.streams)
-        self._retired = [0] * len(program.streams)
+        self.retired = [0] * len(program.streams)
         self._last_event = 0
         self.started = [0] * len(program.streams)
         self.cycle = 0
@@ -184,12 +193,12 @@ class _Run:
             for q, taken in enumerate(ready):
                 self._pushed[q] += offered[q] & taken
             self._note(start, self.started, self._streams.starts)
-            self._note(retire, self._retired, self._streams.retires)
+            self._note(retire, self.retired, self._streams.retires)
             for channel, value in enumerate(seen[len(queues) + 4 :]):
                 self._record(channel, value)
             over = not listing and all(
                 retired == len(payloads)
-                for retired, payloads in zip(self._retired, self._payloads, strict=True)
+                for retired, payloads in zip(self.retired, self._payloads, strict=True)
             )
             self.cycle += 1
             if self._progress and self.cycle % 64 == 0:

@@ -2,9 +2,9 @@
 
 from amaranth.lib import data
 
-from hw.isa import HEADER, INSTRUCTIONS, OPERANDS, Opcode, Queue, layout
+from hw.isa import HEADER, OPERANDS, Opcode, Queue, layout
 
-__all__ = ["SUB_UNITS", "instruction_layout", "legal_opcodes", "operand_layout"]
+__all__ = ["SUB_UNITS", "instruction_layout", "operand_layout"]
 
 #: Sub-units of a queue by operation; each completes its own instructions in order. Operations that
 #: do not stand here go to sub-unit 0.
@@ -23,8 +23,3 @@ def operand_layout(kind: Queue) -> data.StructLayout:
     """Shape of what a unit takes of an instruction: operation and operands, without the tokens."""
     fields = {item.name: item.bits for item in OPERANDS[kind]}
     return data.StructLayout({"opcode": HEADER[0].bits, **fields})
-
-
-def legal_opcodes(kind: Queue) -> list[Opcode]:
-    """Return the operations that a queue takes, END among them."""
-    return [line.opcode for line in INSTRUCTIONS if kind in line.queues]

@@ -5,10 +5,13 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
-from hw.isa import HEADER, Opcode, Queue, bit_layout
-from hw.npu.instruction import SUB_UNITS, instruction_layout, legal_opcodes, operand_layout
+from hw.isa import HEADER, INSTRUCTIONS, OPERANDS, Opcode, Queue, bit_layout
+from hw.npu.instruction import SUB_UNITS, instruction_layout, operand_layout
 
-__all__ = ["InstructionQueue", "token_queues"]
+__all__ = ["INDEX_BITS", "InstructionQueue", "token_queues"]
+
+#: Bits of the index of an instruction in its queue; longer streams count modulo 2^20.
+INDEX_BITS = 20
 
 
 def token_queues(config: Config) -> int:
@@ -33,6 +36,8 @@ class InstructionQueue(wiring.Component):
         What the queue takes.
     running : int
         Instructions that may run at once.
+    partners : int
+        Queues (bit: number) of which it can take tokens and to which it can send some.
 
     Members
     -------
@@ -48,17 +53,21 @@ class InstructionQueue(wiring.Component):
         Whether the head may start.
     start, retire, signal : ``Out(1)``, ``Out(1)``, ``Out(token_queues)``
         Pulses; to which queues a token goes with ``retire`` (zero otherwise).
+    started, retired : ``Out(INDEX_BITS)``
+        Instructions of the program that have: the index of the head, and that of the oldest that
+        runs.
     illegal, idle, ended : ``Out(1)``
-        Whether the head is no instruction of this queue or names a queue that it cannot; whether
-        nothing runs; whether END has retired.
+        Whether the head is no instruction of this queue, has an operand that it may not have, or
+        names a queue that it cannot; whether nothing runs; whether END has retired.
     clear : ``In(1)``
         The program is over: forget END.
     """
 
-    def __init__(self, config: Config, kind: Queue, *, running: int):
+    def __init__(self, config: Config, kind: Queue, *, running: int, partners: int):
         self._config = config
         self._kind = kind
         self._running = running
+        self._partners = partners
         self._width = bit_layout(kind)[1]
         self.sub_units = 1 + max(SUB_UNITS.get(kind, {Opcode.END: 0}).values())
         queues = token_queues(config)
@@ -73,6 +82,8 @@ class InstructionQueue(wiring.Component):
                 "start": Out(1),
                 "retire": Out(1),
                 "signal": Out(queues),
+                "started": Out(INDEX_BITS),
+                "retired": Out(INDEX_BITS),
                 "illegal": Out(1),
                 "idle": Out(1),
                 "ended": Out(1),
@@ -120,10 +131,21 @@ class InstructionQueue(wiring.Component):
             waiting.r_en.eq(self.start),
         ]
         known = Signal()
+        operands = {item.name: item.bits for item in OPERANDS[self._kind]}
         with m.Switch(head.opcode):
-            with m.Case(*legal_opcodes(self._kind)):
-                m.d.comb += known.eq(1)
-        absent = (head.wait_channels | head.signal_channels)[channels:].any()
+            for line in INSTRUCTIONS:
+                if self._kind not in line.queues:
+                    continue
+                with m.Case(line.opcode):
+                    m.d.comb += known.eq(1)
+                    for name in line.positive:
+                        with m.If(head[name] == 0):
+                            m.d.comb += known.eq(0)
+                    if line.functions and len(line.functions) < 1 << operands["function"]:
+                        with m.If(head.function >= len(line.functions)):
+                            m.d.comb += known.eq(0)
+        named = Cat(head.wait | head.signal, head.wait_channels | head.signal_channels)
+        absent = (named & ~C(self._partners, len(named))).any()
         m.d.comb += self.illegal.eq(self.head & (~known | absent))
 
         # The record of what runs, oldest first; END is complete at once.
@@ -156,6 +178,11 @@ class InstructionQueue(wiring.Component):
             self.idle.eq(count == 0),
         ]
         m.d.sync += count.eq(count + self.start - self.retire)
+        for number, event in ((self.started, self.start), (self.retired, self.retire)):
+            with m.If(self.clear):
+                m.d.sync += number.eq(0)
+            with m.Elif(event):
+                m.d.sync += number.eq(number + 1)
         with m.If(self.retire):
             m.d.comb += self.signal.eq(oldest.signal)
         with m.If(self.clear):

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from hw.config import Config
 from hw.isa import Queue, bit_layout
 from hw.npu.instruction import operand_layout
-from hw.npu.instruction_queue import InstructionQueue, token_queues
+from hw.npu.instruction_queue import INDEX_BITS, InstructionQueue, token_queues
 
 __all__ = ["Error", "Sequencer", "error_layout", "queue_kinds"]
 
@@ -19,15 +19,21 @@ class Error(enum.Enum, shape=3):
     """Why a device stops."""
 
     NONE = 0
-    ILLEGAL = 1  #: the head of the queue is no instruction of it, or names a queue it cannot
+    ILLEGAL = 1  #: the head of the queue is no instruction of it; see :class:`InstructionQueue`
     OVERFLOW = 2  #: the queue sent a token to a counter that is full
     DEADLOCK = 3  #: every queue waits for tokens, and nothing runs
     ADDRESS = 4  #: an instruction of the queue addresses something outside of a memory
 
 
 def error_layout(config: Config) -> data.StructLayout:
-    """Shape of the error status: the cause, and the number of the queue (0 for a deadlock)."""
-    return data.StructLayout({"code": Error, "queue": range(token_queues(config))})
+    """Shape of the error status: the cause, the number of the queue, an index in its stream.
+
+    The index is that of the instruction; for ADDRESS that of the oldest one that runs, at or behind
+    which it is. Queue and index are 0 for a deadlock.
+    """
+    return data.StructLayout(
+        {"code": Error, "queue": range(token_queues(config)), "index": INDEX_BITS}
+    )
 
 
 def queue_kinds(config: Config) -> list[Queue]:
@@ -39,7 +45,7 @@ def _running(config: Config, kind: Queue) -> int:
     """Instructions of a queue that may run at once (chosen)."""
     if kind in (Queue.LOAD, Queue.TAIL, Queue.STORE):
         return 2 * config.descriptors
-    return {Queue.MATRIX: 8, Queue.PIM: 8}.get(kind, 4)
+    return {Queue.MATRIX: 16, Queue.PIM: 8}.get(kind, 4)
 
 
 class Sequencer(wiring.Component):
@@ -76,7 +82,10 @@ class Sequencer(wiring.Component):
         self._config = config
         self._kinds = queue_kinds(config)
         self._queues = [
-            InstructionQueue(config, kind, running=_running(config, kind)) for kind in self._kinds
+            InstructionQueue(
+                config, kind, running=_running(config, kind), partners=self._partners(q)
+            )
+            for q, kind in enumerate(self._kinds)
         ]
         members = {}
         for q, (kind, queue) in enumerate(zip(self._kinds, self._queues, strict=True)):
@@ -95,8 +104,14 @@ class Sequencer(wiring.Component):
             }
         )
 
-    def _has_counter(self, producer: int, consumer: int) -> bool:
-        return min(producer, consumer) < Queue.PIM or producer == consumer
+    def _partners(self, queue: int) -> int:
+        """Return the queues that have a counter for this one's tokens, and it for theirs."""
+        partners = (
+            other
+            for other in range(len(self._kinds))
+            if min(queue, other) < Queue.PIM or queue == other
+        )
+        return sum(1 << other for other in partners)
 
     def elaborate(self, platform):
         m = Module()
@@ -121,11 +136,10 @@ class Sequencer(wiring.Component):
         m.d.comb += retiring.eq(self.retire.any())
         overflow = Signal(len(self._kinds))
         lacking = Signal(len(self._kinds))
-        unnamed = Signal(len(self._kinds))
         all_full = []
         for consumer in numbers:
             queue = self._queues[consumer]
-            producers = [p for p in numbers if self._has_counter(p, consumer)]
+            producers = [p for p in numbers if self._partners(consumer) >> p & 1]
             tokens = Signal(data.ArrayLayout(8, len(self._kinds)), name=f"tokens_{consumer}")
             full = Signal(len(self._kinds), name=f"full_{consumer}")
             following, too_many, none = [], [], []
@@ -146,16 +160,9 @@ class Sequencer(wiring.Component):
             ]
             all_full.append(full)
 
-            # The same set for both ways: a PIM queue neither waits for another nor signals it.
-            absent = sum(1 << producer for producer in numbers if producer not in producers)
-            m.d.comb += [
-                unnamed[consumer].eq(
-                    (queue.head & (queue.wait & absent).any()) | (queue.signal & absent).any()
-                ),
-                queue.granted.eq(
-                    queue.head & ~lacking[consumer] & ~queue.illegal & ~unnamed[consumer] & ~stopped
-                ),
-            ]
+            m.d.comb += queue.granted.eq(
+                queue.head & ~lacking[consumer] & ~queue.illegal & ~stopped
+            )
         m.d.comb += overflow.eq(reduce(or_, all_full))
 
         # The end of a program.
@@ -172,9 +179,8 @@ class Sequencer(wiring.Component):
             queue.idle & (queue.ended | (queue.head & lacking[q]))
             for q, queue in enumerate(self._queues)
         )
-        illegal = Cat(queue.illegal for queue in self._queues) | unnamed
         causes = (
-            (Error.ILLEGAL, illegal),
+            (Error.ILLEGAL, Cat(queue.illegal for queue in self._queues)),
             (Error.OVERFLOW, overflow),
             (Error.ADDRESS, self.bad_address),
         )
@@ -182,12 +188,16 @@ class Sequencer(wiring.Component):
             with m.If(waiting.all() & ~ended.all()):
                 m.d.sync += [stopped.eq(1), self.error.code.eq(Error.DEADLOCK)]
             for q in reversed(numbers):
+                queue = self._queues[q]
                 for code, flags in causes:
                     with m.If(flags[q]):
                         m.d.sync += [
                             stopped.eq(1),
                             self.error.code.eq(code),
                             self.error.queue.eq(q),
+                            self.error.index.eq(
+                                queue.started if code is Error.ILLEGAL else queue.retired
+                            ),
                         ]
 
         return m

@@ -1,4 +1,4 @@
-"""``python -m sim.benchmark``: engines, rates and waits of the memory channel, errors."""
+"""``python -m sim.benchmark``: engines, rates of memory channel and NPU, waits, errors."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sim.benchmark import accuracy
+from sim.benchmark import accuracy, npu
 from sim.benchmark.engines import compare
 from sim.benchmark.memory import figures, markdown, print_figures
 from sim.benchmark.memory_sweeps import draw, run_sweeps
@@ -19,15 +19,16 @@ def main() -> int:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("engines", "memory", "sweeps", "starvation", "accuracy"),
+        choices=("engines", "memory", "sweeps", "starvation", "accuracy", "npu"),
         default="engines",
         help="engines: cycles a second of both simulators; memory: rates of a whole channel of "
         "paper, some minutes; sweeps: the same over banks, rows and tFAW, as a picture, some ten "
         "minutes; starvation: its longest waits; accuracy: errors of the vector unit's "
-        "functions, over all inputs about a minute on two cores (default: engines)",
+        "functions, over all inputs about a minute on two cores; npu: rates of the tile, sizes of "
+        "the array, some minutes (default: engines)",
     )
     parser.add_argument(
-        "--markdown", type=Path, metavar="FILE", help="memory, accuracy: write the table, too"
+        "--markdown", type=Path, metavar="FILE", help="memory, accuracy, npu: write the table, too"
     )
     parser.add_argument(
         "--sample", type=int, metavar="N", help="accuracy: N random inputs instead of all"
@@ -60,6 +61,10 @@ def main() -> int:
         lines = accuracy.accuracies(arguments.sample, full=arguments.full)
         accuracy.print_accuracies(console, lines)
         text = accuracy.markdown(lines)
+    elif arguments.what == "npu":
+        tables = list(npu.sections(console))
+        npu.print_sections(console, tables)
+        text = npu.markdown(tables)
     else:
         found = figures(console)
         print_figures(console, found, "whole channel of paper, compiled RTL")

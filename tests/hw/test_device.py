@@ -323,7 +323,9 @@ def test_address_outside_of_a_memory_stops_the_device(device):
         o=0,
         function=Function.EXP,
     )
-    with pytest.raises(DeviceError, match=r"^address in queue epilogue, at or before instruction "):
+    with pytest.raises(
+        DeviceError, match=r"^address in epilogue\[0\] FUNCTION rows=1 n=4 a=0x8000: it "
+    ):
         device.run(build.program(([], []), {}))
 
 

@@ -88,10 +88,11 @@ class Program:
         ring = tile * self.config.weight_tile_bytes
         self.instructions.append((Opcode.WEIGHTS, {"ring": ring}))
 
-    def multiply(self, rows, half, accumulate):
+    def multiply(self, rows, half, accumulate, first=None, step=None):
         tile = self.loaded.pop(0)
-        step = int(self.rng.integers(1, 3))
-        first = int(self.rng.integers(len(self.activations) - rows * step + 1))
+        step = int(self.rng.integers(1, 3)) if step is None else step
+        if first is None:
+            first = int(self.rng.integers(len(self.activations) - rows * step + 1))
         a = self.activations[first : first + rows * step : step]
         target = self.accumulators[half, :rows]
         start = target.copy() if accumulate else None
@@ -241,6 +242,44 @@ def test_gemms_follow_at_the_period_of_the_formula(simulate, rows, columns, chan
     period = max(m, MatrixUnit.weight_cycles_of(config), Accumulator.interval)
     assert set(np.diff(pulses["gemm"])) == {period}
     assert len(pulses["macs"]) == tiles * m
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "changes"),
+    [(2, 2, {}), (4, 4, {}), (8, 4, {}), (2, 8, {"channels": 1}), (4, 2, {"arrays": 2})],
+)
+@pytest.mark.parametrize("longest_pause", [0, 9])
+def test_random_gemms_with_ragged_edges(simulate, rows, columns, changes, longest_pause):
+    rng = np.random.default_rng([rows, columns, longest_pause])
+    config = config_of(rows, columns, accumulator_rows=32, **changes)
+    width = config.tile_columns
+    program = Program(config, rng)
+    m = int(rng.integers(1, 3 * rows + 1))
+    k, n = (int(rng.integers(side + 1, 3 * side + 1)) for side in (rows, width))
+    depth = -(-k // rows)
+    full_a, full_w = random_numbers(rng, (m, k)), random_numbers(rng, (k, n))
+    # Ragged edges are zeros in both: what is in the array beside them adds nothing.
+    padded_a = np.pad(full_a, [(0, 0), (0, depth * rows - k)])
+    padded_w = np.pad(full_w, [(0, depth * rows - k), (0, -n % width)])
+    a = padded_a.reshape(m, depth, rows).transpose(1, 0, 2)
+    program.activations[: depth * m] = a.reshape(-1, rows)
+    results = []
+    tile = 0
+    for block in range(0, n, width):
+        half = block // width % 2
+        for step in range(depth):
+            weights = padded_w[step * rows : (step + 1) * rows, block : block + width]
+            program.weights[tile] = weights
+            program.load(tile)
+            program.multiply(m, half, int(step > 0), first=step * m, step=1)
+            tile += 1
+        program.drain(m, half, Format.BINARY32)
+        results.append(program.accumulators[half, :m].copy())
+    wanted = gemm_golden(a, padded_w.reshape(depth, rows, -1))[:, :n]
+    got = np.concatenate(results, axis=1)[:, :n]
+    assert np.array_equal(got.view(np.uint32), wanted.view(np.uint32))
+    pulses = run(simulate, program, lambda: int(rng.integers(longest_pause + 1)))
+    assert len(pulses["macs"]) == m * depth * -(-n // width)
 
 
 def test_drain_of_one_half_overlaps_gemms_into_the_other(simulate):

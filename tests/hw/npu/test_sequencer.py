@@ -2,6 +2,7 @@
 
 import pytest
 
+from hw import isa
 from hw.isa import Opcode, Queue, bit_layout
 from hw.npu.sequencer import Error, Sequencer, queue_kinds
 from hw.presets import TINY
@@ -112,7 +113,8 @@ def ends(but=()):
 
 def work(q, **fields):
     kind = queue_kinds(TINY)[q]
-    return instruction(kind, WORK[kind], **fields)
+    line = isa.instruction(kind, WORK[kind])
+    return instruction(kind, WORK[kind], **dict.fromkeys(line.positive, 1), **fields)
 
 
 def end(q):
@@ -185,7 +187,7 @@ def test_queue_may_wait_for_its_own_retirement(simulate):
 
 def test_retirement_is_in_order_when_a_later_sub_unit_is_done_first(simulate):
     streams = ends(but=(3,))
-    drain = instruction(Queue.MATRIX, Opcode.DRAIN, signal=mask(3))
+    drain = instruction(Queue.MATRIX, Opcode.DRAIN, rows=1, signal=mask(3))
     streams[3] = [work(3), drain, work(3, wait=mask(3)), end(3)]
     bench = Bench(streams, {(3, Opcode.GEMM): 50, (3, Opcode.DRAIN): 2})
     bench.run(simulate)
@@ -244,6 +246,9 @@ def test_nothing_is_taken_behind_the_end_of_a_program(simulate):
     ("q", "word"),
     [
         (3, instruction(Queue.MATRIX, Opcode.SOFTMAX)),
+        (3, instruction(Queue.MATRIX, Opcode.GEMM)),  # of no rows
+        (3, instruction(Queue.MATRIX, Opcode.WEIGHTS, signal_channels=1 << TINY.channels)),
+        (4, instruction(Queue.EPILOGUE, Opcode.NORM, function=len(isa.Norm))),
         (7, instruction(Queue.PIM, Opcode.LOAD)),
         (0, instruction(Queue.LOAD, Opcode.LOAD, wait_channels=1 << TINY.channels)),
         (7, instruction(Queue.PIM, Opcode.GEMV, wait_channels=0b10)),

@@ -1,0 +1,219 @@
+"""Figures of the NPU tile: ``python -m sim.benchmark npu`` measures them in one run."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from hw.assembly import assemble
+from hw.isa import Queue, queue_name
+from hw.memory.commands import Command
+from hw.npu.vector.schedule import cycles as vector_cycles
+from hw.presets import PAPER, TINY
+from sim.benchmark.array_scale import compiled_speed, elaborate
+from sim.benchmark.matrix_rates import (
+    Shape,
+    gemm_cycles,
+    period,
+    scale_sim_cycles,
+    scale_sim_formula,
+    shaped,
+    utilisation,
+)
+from sim.benchmark.vector_rates import INSTRUCTIONS, measure
+from sim.device import Result
+from sim.rtl import RtlDevice
+
+__all__ = ["Section", "bus_shares", "markdown", "print_sections", "sections", "weight_stream"]
+
+#: Sizes of arrays that are elaborated; the last is elaborated only.
+_SIZES = (4, 8, 16, 32, 64, 128)
+_LARGEST_COMPILED = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A table: its title, what it says in words, and rows under a head."""
+
+    title: str
+    text: str
+    head: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+
+def _utilisation() -> Section:
+    rows = []
+    for shape in ((4, 4, 1), (8, 8, 1), (8, 4, 2)):
+        config = shaped(*shape)
+        for m, steps, formula, lost in utilisation(config, iter((1, 4, 5, 8, 16, 32))):
+            share = f"{100 * m / steps:.1f} %"
+            rows.append((config.name, f"{m}", f"{steps}", f"{formula}", share, f"{lost}"))
+    return Section(
+        "Systolic array: utilisation against rows",
+        "Weight tiles back to back on the RTL of the matrix unit, arrays named by rows × columns × "
+        "arrays in lock step. The period from tile to tile is max(M, rows / weight rows a cycle, "
+        "accumulator latency + 2); lost are the cycles beyond it, over all tiles.",
+        ("array", "M", "period", "formula", "utilisation", "cycles lost"),
+        rows,
+    )
+
+
+def _gemms() -> Section:
+    rows = []
+    for size, shape in (
+        ((4, 4), Shape(4, 4, 4)),
+        ((4, 4), Shape(8, 12, 8)),
+        ((4, 4), Shape(32, 8, 8)),
+        ((8, 8), Shape(16, 24, 16)),
+        ((8, 4), Shape(12, 16, 12)),
+        ((4, 8), Shape(12, 12, 16)),
+    ):
+        config = shaped(*size)
+        tiles = shape.tiles(config)
+        ours = gemm_cycles(config, tiles, shape.m)[-1] + 1
+        counted, formula = scale_sim_cycles(config, shape), scale_sim_formula(config, shape)
+        rows.append(
+            (
+                f"{size[0]} × {size[1]}",
+                f"{shape.m} × {shape.k} × {shape.n}",
+                f"{ours}",
+                f"{period(config, shape.m) * tiles}",
+                "not installed" if counted is None else f"{counted}",
+                f"{formula}",
+                f"{formula / ours:.2f} ×",
+            )
+        )
+    return Section(
+        "GEMM cycles beside SCALE-Sim",
+        "Cycles from the first WEIGHTS to the last row in the accumulators, on the RTL, beside "
+        "those of SCALE-Sim 3.0 (weight-stationary, without memory stalls; `pip install -e "
+        "'.[compare]'`) and its formula (2 · rows + columns + M - 2) · tiles. SCALE-Sim loads the "
+        "weights of a tile, skews its activations in and drains it before the next one begins. "
+        "Here weights are double-buffered and their swap travels with the wave, so loading and "
+        "draining are hidden behind other tiles, and a row of activations reaches all columns at "
+        "once, so there is no skew across them. What one GEMM alone pays in exchange are the "
+        "pipeline stages of the arithmetic, which SCALE-Sim takes as one cycle: with one small "
+        "tile it is the faster one.",
+        ("array", "M × K × N", "ours", "tiles · period", "SCALE-Sim", "its formula", "ratio"),
+        rows,
+    )
+
+
+def _vector() -> Section:
+    rows = []
+    for name, opcode, function in INSTRUCTIONS:
+        took, formula = measure(TINY, opcode, function, rows=4, n=32)
+        per = []
+        for config, n in ((TINY, 1024), (PAPER, 4096)):
+            long = vector_cycles(config, opcode, function=function, rows=16, n=n, m=1)
+            per.append(f"{long / (16 * n / config.lanes):.3f}")
+        rows.append((name, f"{took}", f"{formula}", *per))
+    return Section(
+        "Vector unit: cycles",
+        "Four rows of 32 elements on the RTL of `tiny` (four lanes) beside the formula of "
+        "`hw.npu.vector.schedule.cycles`; then, by that formula, cycles per element and lane for "
+        "16 rows of 1024 (`tiny`) and of 4096 elements (`paper`, 128 lanes).",
+        ("instruction", "4 × 32", "formula", "tiny, 16 × 1024", "paper, 16 × 4096"),
+        rows,
+    )
+
+
+def weight_stream(*, tails: bool) -> str:
+    """Return a program in text: 24 KB of weights a channel, with loads of tails beside or not."""
+    lines = [".channels 2"]
+    for part in range(3):
+        lines.append(f"load LOAD address={0x4000 * part:#x} bursts=8 rows=64 stride=128")
+    for part in range(24 if tails else 0):
+        lines.append(
+            f"tail LOAD address={0x40000 + 0x400 * part:#x} bursts=4 rows=2 stride=0x1000 lanes=3 "
+            f"lane_address={256 * part:#x} lane_stride=128"
+        )
+    lines += [f"{queue_name(queue)} END" for queue in range(Queue.PIM + TINY.channels)]
+    return "\n".join(lines)
+
+
+def bus_shares(result: Result) -> list[float]:
+    """Return for each channel the share of its data bus, from its first read burst to its last."""
+    shares = []
+    assert result.trace is not None
+    for channel in range(TINY.channels):
+        mine = result.trace[result.trace["channel"] == channel]
+        reads = mine[np.isin(mine["command"], [Command.RD.value, Command.RDA.value])]["cycle"]
+        shares.append(float(2 * len(reads) / (int(reads[-1]) + 2 - int(reads[0]))))
+    return shares
+
+
+def _dma() -> Section:
+    device = RtlDevice(TINY)
+    rows = []
+    for name, tails in (("weights alone", False), ("weights, tails beside", True)):
+        device.reset()
+        result = device.run(assemble(weight_stream(tails=tails)))
+        shares = " and ".join(f"{100 * share:.1f} %" for share in bus_shares(result))
+        rows.append((name, f"{result.cycles}", shares))
+    return Section(
+        "DMA: share of the data bus",
+        "On the whole device `tiny`, compiled: three LOADs of 512 bursts a channel, with 24 loads "
+        "of 8 bursts in every lane beside them or not; from the first burst of a channel to its "
+        "last, both channels at once.",
+        ("stream", "cycles", "share of the bus, by channel"),
+        rows,
+    )
+
+
+def _scale() -> Section:
+    rows = []
+    for size in _SIZES:
+        one = elaborate(size)
+        speed = "–"
+        if size <= _LARGEST_COMPILED:
+            speed = f"{compiled_speed(size)[1]:,.0f}"
+        rows.append(
+            (
+                f"{size} × {size}",
+                f"{one.seconds:.1f} s",
+                f"{one.peak_bytes / 1e6:.0f} MB",
+                f"{one.modules}",
+                f"{one.netlist_bytes / 1e6:.2f} MB",
+                speed,
+            )
+        )
+    return Section(
+        "Size of the array: elaboration and compiled speed",
+        "Conversion to a netlist in a process of its own: processor time, peak memory, distinct "
+        "modules and the length of their text; then cycles a second of processor time of the "
+        "compiled array on random inputs.",
+        ("array", "elaboration", "memory", "modules", "netlist", "cycles a second"),
+        rows,
+    )
+
+
+def sections(console: Console) -> Iterator[Section]:
+    """Measure one table after the other."""
+    for part in (_utilisation, _gemms, _vector, _dma, _scale):
+        console.print(f"{part.__name__.strip('_')} …")
+        yield part()
+
+
+def print_sections(console: Console, found: Sequence[Section]) -> None:
+    """Print tables."""
+    for section in found:
+        table = Table(title=section.title)
+        for number, name in enumerate(section.head):
+            table.add_column(name, justify="left" if number == 0 else "right")
+        for row in section.rows:
+            table.add_row(*row)
+        console.print(table)
+
+
+def markdown(found: Sequence[Section]) -> str:
+    """Return the tables as Markdown."""
+    parts = ["# Figures of the NPU tile", "", "`python -m sim.benchmark npu --markdown FILE`"]
+    for section in found:
+        parts += ["", f"## {section.title}", "", section.text, ""]
+        parts.append(f"| {' | '.join(section.head)} |")
+        parts.append("|---" + "|--:" * (len(section.head) - 1) + "|")
+        parts += [f"| {' | '.join(row)} |" for row in section.rows]
+    return "\n".join(parts)
