@@ -4,8 +4,10 @@ from dataclasses import dataclass, field, fields
 
 from hw.memory.timing import Timing
 
-__all__ = ["Config"]
+__all__ = ["ROW_ORDER", "Config"]
 
+#: Parts of a channel address, from the top, where a row of all banks is one range of addresses.
+ROW_ORDER = ("row", "rank", "bank_group", "bank", "column")
 
 _POWERS_OF_TWO = (
     *("channels", "ranks", "bank_groups", "rows", "row_bytes", "column_bytes", "slots"),
@@ -13,6 +15,9 @@ _POWERS_OF_TWO = (
     *("vector_partial_sums", "lane_buffer_bytes", "activation_bytes", "weight_ring_bytes"),
     *("vector_buffer_rows", "row_list_entries"),
 )
+
+
+_NOT_NUMBERS = ("name", "timing", "address_order", "gwrite", "pim_commands", "pim_header")
 
 
 def _power_of_two(value: int) -> bool:
@@ -31,6 +36,9 @@ class Config:
         Memory: channels of the device, ranks of a channel, bank groups of a rank (four banks
         each), rows of a bank, bytes of a row, bytes of a column (what a MAC unit takes at a time).
         A burst is two columns, and one column crosses the data bus in a cycle.
+    address_order
+        Parts of a channel address above the byte of a burst, from the top: ``row``, ``rank``,
+        ``bank_group``, ``bank``, ``column`` (of which it is the burst), each once.
     row_buffers
         2 is NeuPIMs; 1 is the blocked baseline (Newton), where ordinary accesses and PIM share one.
     subarrays
@@ -40,6 +48,11 @@ class Config:
     vector_buffer_rows, slots, partial_sums
         PIM: DRAM rows that a half of the global vector buffer holds, accumulators of a bank's MAC
         unit, and partial sums of an accumulator.
+    gwrite
+        What PIM_GWRITE from a row moves: "burst", or "row", all of it (NeuPIMs).
+    pim_commands
+        How the controller has GEMVs done: "gemv", one PIM_GEMV each (NeuPIMs), or "separate", a
+        PIM_DOTPRODUCT a column and a PIM_RDRESULT a result (Newton).
     array_rows, array_columns, arrays
         Processing elements down and across a systolic array; arrays that work in lock step.
     lanes, vector_units, vector_partial_sums
@@ -54,6 +67,8 @@ class Config:
     read_queue, write_queue, write_high, write_low, age, postpone
         Controller: slots for reads and for writes, the watermarks of write mode, the age in cycles
         from which a request bars younger ones, and refreshes that may be postponed or pulled in.
+    pim_header
+        Whether the controller plans with PIM_HEADER; if not, it takes each tile for the longest.
     link_cycles
         Cycles from the tile to a controller, and back.
     """
@@ -65,10 +80,13 @@ class Config:
     rows: int
     row_bytes: int
     column_bytes: int
+    address_order: tuple[str, ...] = ROW_ORDER
     row_buffers: int = 2
     subarrays: int = 0
     timing: Timing = field(default_factory=Timing)
     vector_buffer_rows: int
+    gwrite: str = "burst"
+    pim_commands: str = "gemv"
     slots: int
     partial_sums: int = 2
     array_rows: int
@@ -90,12 +108,15 @@ class Config:
     write_low: int = 2
     age: int = 1024
     postpone: int = 8
+    pim_header: bool = True
     link_cycles: int = 16
 
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            if item.name in ("name", "timing", "subarrays", "postpone", "write_low"):
+            if item.name in _NOT_NUMBERS:
+                continue
+            if item.name in ("subarrays", "write_low") and value == 0:
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{item.name} must be a positive integer, not {value!r}")
@@ -108,6 +129,26 @@ class Config:
                 f"row_bytes must be a multiple of a burst ({self.burst_bytes} bytes: two columns "
                 f"of at least 4 bytes), not {self.row_bytes!r}"
             )
+        if self.subarrays and (not _power_of_two(self.subarrays) or self.subarrays > self.rows):
+            raise ValueError(
+                f"subarrays must be 0 or a power of two up to rows ({self.rows}), "
+                f"not {self.subarrays!r}"
+            )
+        order = self.address_order
+        once = isinstance(order, tuple | list) and all(order.count(name) == 1 for name in ROW_ORDER)
+        if not once or len(order) != len(ROW_ORDER):
+            raise ValueError(
+                f"address_order must be {', '.join(ROW_ORDER)}, each once, not {order!r}"
+            )
+        object.__setattr__(self, "address_order", tuple(order))  # a file has a list
+        for name, choices in (
+            ("gwrite", ("burst", "row")),
+            ("pim_commands", ("gemv", "separate")),
+            ("pim_header", (True, False)),
+        ):
+            if (value := getattr(self, name)) not in choices:
+                words = " or ".join(map(repr, choices))
+                raise ValueError(f"{name} must be {words}, not {value!r}")
         if self.row_buffers not in (1, 2):
             raise ValueError(f"row_buffers must be 1 or 2, not {self.row_buffers!r}")
         if self.channels > 32:

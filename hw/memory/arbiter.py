@@ -4,11 +4,11 @@ The policy, whole. Row commands (ACT, PRE, PREA, REF, PIM_ACTIVATION, PIM_PRECHA
 in even cycles, column commands in odd ones; each is chosen one cycle before, from registers. Only
 commands that all constraints allow are looked at.
 
-Row: 1. the refresh; 2. the oldest PIM operation; 3. PRE (with one row buffer PREA) of rows that
-keep an accepted tile from its start, once no earlier request wants them; 4. ACT for the oldest
-request of the current direction whose bank is closed; 5. PRE for the oldest of the current
-direction whose bank holds a row that no request of that direction wants; 6. ACT for the oldest
-request of the other direction whose bank is closed.
+Row: 1. the refresh; 2. the oldest PIM operation, for a GWRITE from a row PRE and ACT of its bank;
+3. PRE (with one row buffer PREA) of rows that keep an accepted tile from its start, once no earlier
+request wants them; 4. ACT for the oldest request of the current direction whose bank is closed;
+5. PRE for the oldest of the current direction whose bank holds a row that no request of that
+direction wants; 6. ACT for the oldest request of the other direction whose bank is closed.
 
 Column: 1. the oldest PIM operation; 2. the oldest request of the current direction whose row is
 open. While a vector burst waits for the bus, no RD issues; an aged request comes before it. The
@@ -16,11 +16,11 @@ last burst of a run takes the A form, which saves PRE, if no other run in the qu
 and either one that may be served wants another row of the bank, or the burst is the row's last, or
 its queue is at least half full: then the next one to want the row is far.
 
-Direction: writes when no read can be served, or at the high watermark, or if a tile or a read waits
-for a write or the oldest write is aged; but after at least one read of this turn. Reads again when
-no write can be served, or at the low watermark if nothing forces writes, or after TURN writes, or
-if the oldest read is aged; but after at least one write. A turn does not end while its oldest
-request is aged.
+Direction: writes when no read can be served, or at the high watermark, or if a tile, a GWRITE or a
+read waits for a write or the oldest write is aged; but after at least one read of this turn. Reads
+again when no write can be served, or at the low watermark if nothing forces writes, or after TURN
+writes, or if the oldest read is aged; but after at least one write. A turn does not end while its
+oldest request is aged.
 """
 
 from amaranth.hdl import *
@@ -30,7 +30,7 @@ from amaranth.lib.wiring import In, Out
 from hw.config import Config
 from hw.memory.commands import Command, PimOperation, bus_layout
 from hw.memory.guards import ready_layout
-from hw.memory.pim_queue import operation_layout
+from hw.memory.pim_operation import operation_layout
 from hw.memory.run import candidate_layout
 
 __all__ = ["TURN", "Arbiter", "queue_layout"]
@@ -53,6 +53,7 @@ def queue_layout(config: Config) -> data.StructLayout:
             "aged": 1,
             "waiting": 1,
             "before_tile": 1,
+            "before_vector": 1,
             "wanted": config.banks,
             "unwelcome": config.banks,
         }
@@ -75,8 +76,13 @@ class Arbiter(wiring.Component):
     tile_started, tile_waits, tile_may_start, tile_close : ``In``
         The tile: its first activation has issued; it waits for that; only timing keeps it; banks
         that must be closed for it.
-    gemv_clear, vector_clear, read_clear, write_clear : ``In(1)``
-        The data bus allows the GEMV at the head, the vector burst at the head, a RD, a WR.
+    gemv_clear, vector_clear : ``In(1)``
+        The data bus allows the GEMV, or the vector burst, at the head.
+    vector_close, vector_activate, vector_gwrite, vector_hold : ``In``
+        The GWRITE from a row at the head (:class:`hw.memory.vector_row.VectorRow`); the bank whose
+        row it needs.
+    write_forced : ``In(1)``
+        That GWRITE waits for a write.
     command : ``Out(bus_layout(config))``
         The command of this cycle, with its fields; it is on the bus in the next one.
     slot, place : ``Out``
@@ -108,6 +114,11 @@ class Arbiter(wiring.Component):
                 "tile_close": In(config.banks),
                 "gemv_clear": In(1),
                 "vector_clear": In(1),
+                "vector_close": In(1),
+                "vector_activate": In(1),
+                "vector_gwrite": In(1),
+                "vector_hold": In(config.banks),
+                "write_forced": In(1),
                 "command": Out(bus),
                 "slot": Out(candidate["slot"].shape),
                 "place": Out(candidate["place"].shape),
@@ -123,7 +134,7 @@ class Arbiter(wiring.Component):
         """Decide whether reads or writes are served."""
         config, reads, writes = self._config, self.reads, self.writes
         served = Signal(range(TURN + 1))  # requests of this turn
-        forced = reads.waiting | writes.before_tile | writes.aged
+        forced = reads.waiting | writes.before_tile | writes.aged | self.write_forced
         to_writes = writes.any_free & (
             ~reads.any_free
             | (((writes.count >= config.write_high) | forced) & (served != 0) & ~reads.aged)
@@ -153,7 +164,16 @@ class Arbiter(wiring.Component):
             & ready.PIM_ACTIVATION.bit_select(head.group, 1)
         )
         precharge = oldest_is(PimOperation.PRECHARGE) & ready.PIM_PRECHARGE
-        gemv = oldest_is(PimOperation.GEMV) & ready.PIM_GEMV & self.gemv_clear
+        # What works on columns of the PIM row buffers: the command of each operation.
+        works = {
+            PimOperation.GEMV: Command.PIM_GEMV,
+            PimOperation.DOTPRODUCT: Command.PIM_DOTPRODUCT,
+            PimOperation.RDRESULT: Command.PIM_RDRESULT,
+        }
+        gemv, work = Signal(), Signal(Command)
+        for operation, code in works.items():
+            with m.If(oldest_is(operation)):
+                m.d.comb += [gemv.eq(ready[code.name] & self.gemv_clear), work.eq(code)]
         wants_vector = oldest_is(PimOperation.GWRITE) & ~reads.aged & ~writes.aged
         vector = wants_vector & ready.PIM_GWRITE_DATA & self.vector_clear
 
@@ -188,8 +208,9 @@ class Arbiter(wiring.Component):
             reads.count >= config.read_queue // 2,
         )
         allowed = Mux(writing, ready.WRA, ready.RDA).bit_select(burst.bank, 1)
+        held = self.vector_hold.bit_select(burst.bank, 1)
         m.d.comb += closes.eq(
-            burst.last & ~other_wants & (burst.end | conflict | crowded) & allowed
+            burst.last & ~other_wants & ~held & (burst.end | conflict | crowded) & allowed
         )
 
         # Row commands.
@@ -209,6 +230,12 @@ class Arbiter(wiring.Component):
                 ]
             with m.Elif(precharge):
                 m.d.comb += [command.command.eq(Command.PIM_PRECHARGE), self.take_pim.eq(1)]
+            with m.Elif(self.vector_activate | self.vector_close):
+                m.d.comb += [
+                    command.command.eq(Mux(self.vector_close, Command.PRE, Command.ACT)),
+                    command.bank.eq(head.bank),
+                    command.row.eq(head.row),
+                ]
             with m.Elif(self.tile_waits & ~before_tile & tile_close):
                 close_tile = Command.PREA if config.row_buffers == 1 else Command.PRE
                 m.d.comb += [command.command.eq(close_tile), command.bank.eq(tile_bank)]
@@ -234,7 +261,7 @@ class Arbiter(wiring.Component):
             fields = ("column", "column_step", "half", "offset", "offset_step")
             fields += ("slot", "slots", "k", "read")
             m.d.comb += [
-                command.command.eq(Command.PIM_GEMV),
+                command.command.eq(work),
                 *(command[name].eq(head[name]) for name in fields),
                 self.take_pim.eq(1),
             ]
@@ -243,6 +270,13 @@ class Arbiter(wiring.Component):
                 command.command.eq(Command.PIM_GWRITE_DATA),
                 command.half.eq(head.half),
                 command.offset.eq(head.offset),
+                self.take_pim.eq(1),
+            ]
+        with m.Elif(self.vector_gwrite):
+            m.d.comb += [
+                command.command.eq(Command.PIM_GWRITE),
+                *(command[name].eq(head[name]) for name in ("bank", "column", "half", "offset")),
+                command.k.eq(config.bursts if config.gwrite == "row" else 1),
                 self.take_pim.eq(1),
             ]
         with m.Elif(burst.valid):

@@ -20,7 +20,7 @@ class Command(enum.Enum, shape=4):
     WR = 6
     WRA = 7
     REF = 8
-    PIM_GWRITE = 9  #: a burst of the bank's open MEM row into the global vector buffer
+    PIM_GWRITE = 9  #: a burst of the bank's open MEM row, or all of it, into the vector buffer
     PIM_GWRITE_DATA = 10  #: the same from the data bus (PIM_GWRITE with ``data`` in the traces)
     PIM_ACTIVATION = 11
     PIM_DOTPRODUCT = 12
@@ -40,7 +40,8 @@ def bus_layout(config: Config) -> data.StructLayout:
     ``bank`` counts the banks of the channel (rank, then bank group, then bank); PIM_ACTIVATION uses
     its upper bits, the bank group, and PREA and REF its uppermost, the rank. ``column`` and
     ``offset`` count columns: of the row, and of a half of the global vector buffer. RD, WR and
-    PIM_GWRITE take the burst (two columns) that starts at the even ``column`` or ``offset``.
+    PIM_GWRITE take the burst (two columns) that starts at the even ``column`` or ``offset``; from a
+    row, PIM_GWRITE takes ``k`` bursts from there on (0 stands for one).
     """
     return data.StructLayout(
         {
@@ -89,10 +90,16 @@ class PimOperation(enum.Enum, shape=3):
     ACTIVATION = 2  #: open ``row`` in the PIM row buffers of bank group ``group``
     GEMV = 3
     PRECHARGE = 4  #: close the PIM row buffers: the tile ends
+    GWRITE_ROW = 5  #: a burst of a row, or all of it, into half ``half`` at ``offset``
+    DOTPRODUCT = 6  #: one column into ``slot``
+    RDRESULT = 7  #: the result of ``slot``
 
 
 def pim_layout(config: Config) -> data.StructLayout:
-    """Shape of a PIM operation; the fields of GEMV are those of the C/A bus."""
+    """Shape of a PIM operation; its fields are those of the C/A bus.
+
+    ``group`` belongs to ACTIVATION, ``bank`` to GWRITE_ROW, ``tiles`` and ``length`` to HEADER.
+    """
     bus = bus_layout(config)
     shared = ["row", "column", "column_step", "half", "offset", "offset_step"]
     shared += ["slot", "slots", "k", "read"]
@@ -100,6 +107,7 @@ def pim_layout(config: Config) -> data.StructLayout:
         {
             "operation": PimOperation,
             "group": _bits(config.groups),
+            "bank": bus["bank"].shape,
             **{name: bus[name].shape for name in shared},
             "tiles": 16,
             "length": 16,

@@ -23,12 +23,16 @@ from hw.memory.request_queue import RequestQueue
 from hw.memory.result_windows import ResultWindows
 from hw.memory.row_state import RowState
 from hw.memory.tile_order import TileOrder
+from hw.memory.vector_row import VectorRow
 
 __all__ = ["Controller", "accept_layout"]
 
 
 def accept_layout(config: Config, tag_bits: int) -> data.StructLayout:
-    """Shape of the strobe that reports an acceptance: ``kind`` is 0 read, 1 write or 2 tile."""
+    """Shape of the strobe that reports an acceptance: 0 read, 1 write, 2 tile, 3 gwrite.
+
+    A gwrite is a GWRITE_ROW, with ``bank`` and ``row``; a tile has only the ``row``.
+    """
     bus = bus_layout(config)
     return data.StructLayout(
         {
@@ -65,7 +69,9 @@ class Controller(wiring.Component):
         kind is free.
     i_pim : ``In(stream.Signature(pim_layout(config)))``
         PIM operations, in order. Per tile: ACTIVATION of every bank group, all with one row, then
-        GEMV, then PRECHARGE; HEADER before the tiles that it describes; GWRITE anywhere.
+        GEMV, then PRECHARGE; HEADER before the tiles that it describes; GWRITE anywhere, and
+        GWRITE_ROW where its row does not conflict with an open tile's. DOTPRODUCT and RDRESULT may
+        stand where GEMV may. Operands beyond a row, the slots or a half of the vector buffer wrap.
     o_reads : ``Out(stream.Signature({tag, data}, always_ready=True))``
         Answers to reads; nCL + 4 cycles after the choice of RD.
     o_writes : ``Out(stream.Signature({tag}, always_ready=True))``
@@ -79,7 +85,7 @@ class Controller(wiring.Component):
     o_data : ``Out``, i_data : ``In``, i_valid : ``In(1)``
         The data bus, one column a cycle each way.
     accept : ``Out(accept_layout(config, tag_bits))``
-        A request or a tile was accepted in this cycle.
+        A request, a tile or a GWRITE_ROW was accepted in this cycle.
     o_idle : ``Out(1)``
         No request and no PIM operation is pending, no data on its way, no refresh in progress.
     """
@@ -117,6 +123,7 @@ class Controller(wiring.Component):
         m.submodules.pim = PimQueue(config)
         m.submodules.tiles = TileOrder(config)
         m.submodules.rows = RowState(config)
+        m.submodules.vector_row = VectorRow(config)
         m.submodules.guards = Guards(config)
         m.submodules.refresh = Refresh(config)
         m.submodules.windows = ResultWindows(config)
@@ -126,6 +133,7 @@ class Controller(wiring.Component):
         self._follow_rows(m)
         self._permit(m)
         self._follow_tile(m)
+        self._follow_vector(m)
         self._choose(m)
         self._move_data(m)
         m.d.sync += [
@@ -133,38 +141,51 @@ class Controller(wiring.Component):
             self.o_pim_done.eq(m.submodules.tiles.precharge),
             self.o_writes.valid.eq(m.submodules.arbiter.take_write),
         ]
-        m.d.comb += self.o_idle.eq(
-            (m.submodules.reads.count == 0)
-            & (m.submodules.writes.count == 0)
-            & m.submodules.pim.empty
-            & ~m.submodules.tiles.tile.valid
-            & m.submodules.data_path.idle
-            & m.submodules.windows.idle
-            & ~m.submodules.refresh.closing
-        )
+        quiet = Signal()
+        m.d.comb += [
+            quiet.eq(
+                (m.submodules.reads.count == 0)
+                & (m.submodules.writes.count == 0)
+                & m.submodules.pim.empty
+                & ~m.submodules.tiles.tile.valid
+            ),
+            m.submodules.refresh.quiet.eq(quiet),
+            self.o_idle.eq(
+                quiet
+                & m.submodules.data_path.idle
+                & m.submodules.windows.idle
+                & ~m.submodules.refresh.closing
+            ),
+        ]
         return m
 
     def _accept(self, m: Module):
         """Let a request into the queue of its kind, and a tile into its place among them."""
         reads, writes, rows = m.submodules.reads, m.submodules.writes, m.submodules.rows
-        pim, tiles = m.submodules.pim, m.submodules.tiles
+        pim, tiles, vector_row = m.submodules.pim, m.submodules.tiles, m.submodules.vector_row
         request = self.i_requests.payload
         is_write = request.kind == Request.WRITE
         enters = self.i_requests.valid & self.i_requests.ready
         wiring.connect(m, wiring.flipped(self.i_pim), pim.i)
         m.d.comb += [
-            self.i_requests.ready.eq(Mux(is_write, writes.room, reads.room) & ~tiles.accept),
+            self.i_requests.ready.eq(
+                Mux(is_write, writes.room & ~vector_row.bars, reads.room)
+                & ~tiles.accept
+                & ~vector_row.accept
+            ),
             rows.query_bank.eq(request.bank),
             rows.query_row.eq(request.row),
             reads.enter.eq(enters & ~is_write),
             writes.enter.eq(enters & is_write),
             reads.wait.eq(writes.same),
             writes.wait.eq(reads.same),
-            self.accept.valid.eq(enters | tiles.accept),
-            self.accept.kind.eq(Mux(tiles.accept, 2, is_write)),
-            self.accept.bank.eq(Mux(tiles.accept, 0, request.bank)),
-            self.accept.row.eq(Mux(tiles.accept, pim.head.row, request.row)),
-            self.accept.tag.eq(Mux(tiles.accept, 0, request.tag)),
+            self.accept.valid.eq(enters | tiles.accept | vector_row.accept),
+            self.accept.kind.eq(Mux(tiles.accept, 2, Mux(vector_row.accept, 3, is_write))),
+            self.accept.bank.eq(
+                Mux(tiles.accept, 0, Mux(vector_row.accept, pim.head.bank, request.bank))
+            ),
+            self.accept.row.eq(Mux(tiles.accept | vector_row.accept, pim.head.row, request.row)),
+            self.accept.tag.eq(Mux(tiles.accept | vector_row.accept, 0, request.tag)),
         ]
         for queue in (reads, writes):
             m.d.comb += [
@@ -197,9 +218,7 @@ class Controller(wiring.Component):
             guards.command.eq(chosen.command),
             guards.bank.eq(chosen.bank),
             guards.extent.eq(m.submodules.pim.head.extent),
-            refresh.tile_waits.eq(tiles.waits),
             refresh.tile_runs.eq(tiles.started),
-            refresh.length.eq(tiles.length),
             refresh.open.eq(rows.open),
             refresh.may_prea.eq(guards.ready.PREA),
             refresh.may_ref.eq(guards.ready.REF),
@@ -218,10 +237,11 @@ class Controller(wiring.Component):
         holds_reads &= ~reads.aged & ~writes.aged
         may_activate = Mux(closing, 0, ready.ACT)
         banks = self._config.banks_per_rank
+        stop = m.submodules.vector_row.stop
         read_clear = Cat(clear.replicate(banks) for clear in windows.read_clear)
         m.d.comb += [
-            reads.may_column.eq(Mux(closing | holds_reads, 0, ready.RD & read_clear)),
-            writes.may_column.eq(Mux(windows.write_clear & ~closing, ready.WR, 0)),
+            reads.may_column.eq(Mux(closing | holds_reads, 0, ready.RD & read_clear & ~stop)),
+            writes.may_column.eq(Mux(windows.write_clear & ~closing, ready.WR & ~stop, 0)),
             reads.take.eq(arbiter.take_read),
             writes.take.eq(arbiter.take_write),
             reads.release.eq(writes.served),
@@ -238,7 +258,9 @@ class Controller(wiring.Component):
                 queue.open.eq(rows.open),
                 queue.may_activate.eq(Mux(tiles.barred, 0, may_activate)),
                 queue.may_activate_aged.eq(Mux(tiles.barred & ~tiles.waiver, 0, may_activate)),
-                queue.may_precharge.eq(Mux(closing, 0, ready.PRE)),
+                queue.may_precharge.eq(Mux(closing, 0, ready.PRE & ~m.submodules.vector_row.hold)),
+                queue.vector_bank.eq(pim.head.bank),
+                queue.vector_row.eq(pim.head.row),
             ]
 
     def _follow_tile(self, m: Module):
@@ -251,13 +273,41 @@ class Controller(wiring.Component):
         fits = m.submodules.refresh.fits
         command = arbiter.command.command
         m.d.comb += [
-            pim.pop.eq(arbiter.take_pim | tiles.header),
+            pim.pop.eq(arbiter.take_pim | tiles.header | m.submodules.vector_row.skip),
             tiles.head.eq(pim.head),
             tiles.head_valid.eq(pim.valid),
             tiles.may_start.eq(m.submodules.rows.tile_clear & ~before_tile & fits & ~aged),
             tiles.activate.eq(command == Command.PIM_ACTIVATION),
             tiles.precharge.eq(command == Command.PIM_PRECHARGE),
             tiles.waived.eq(arbiter.waived & tiles.barred),
+        ]
+
+    def _follow_vector(self, m: Module):
+        """Tell the GWRITE at the head which rows are open, and when its half is free."""
+        reads, writes, rows = m.submodules.reads, m.submodules.writes, m.submodules.rows
+        vector_row, head = m.submodules.vector_row, m.submodules.pim.head
+        # The last GEMV reads its half of the vector buffer until its last column.
+        columns_left = Signal(range(maximum_extent(self._config) + 1))
+        reading_half = Signal()
+        with m.If(m.submodules.arbiter.command.command == Command.PIM_GEMV):
+            m.d.sync += [columns_left.eq(head.extent), reading_half.eq(head.half)]
+        with m.Elif(columns_left != 0):
+            m.d.sync += columns_left.eq(columns_left - 1)
+        m.d.comb += [
+            rows.vector_bank.eq(head.bank),
+            rows.vector_row.eq(head.row),
+            vector_row.head.eq(head),
+            vector_row.head_valid.eq(m.submodules.pim.valid),
+            vector_row.blocked.eq(m.submodules.refresh.closing | reads.aged | writes.aged),
+            vector_row.tile.eq(m.submodules.tiles.tile),
+            vector_row.open.eq(rows.open),
+            vector_row.hit.eq(rows.vector_hit),
+            vector_row.ready.eq(m.submodules.guards.ready),
+            vector_row.pending.eq(writes.before_vector),
+            vector_row.pop.eq(m.submodules.pim.pop),
+            vector_row.half_free.eq((columns_left == 0) | (reading_half != head.half)),
+            vector_row.request_bank.eq(self.i_requests.payload.bank),
+            vector_row.request_row.eq(self.i_requests.payload.row),
         ]
 
     def _choose(self, m: Module):
@@ -270,18 +320,13 @@ class Controller(wiring.Component):
         ):
             m.d.comb += [told[name].eq(getattr(queue, name)) for name, _ in told.shape()]
 
-        # The last GEMV reads its half of the vector buffer until its last column.
-        columns_left = Signal(range(maximum_extent(self._config) + 1))
-        reading_half = Signal()
-        issues = arbiter.command.command == Command.PIM_GEMV
-        with m.If(issues):
-            m.d.sync += [columns_left.eq(head.extent), reading_half.eq(head.half)]
-        with m.Elif(columns_left != 0):
-            m.d.sync += columns_left.eq(columns_left - 1)
-        half_free = (columns_left == 0) | (reading_half != head.half)
+        issued = arbiter.command.command
+        vector_row = m.submodules.vector_row
         m.d.comb += [
             windows.gemv.eq(head),
-            windows.issue.eq(issues & head.read),
+            windows.issue.eq(
+                ((issued == Command.PIM_GEMV) | (issued == Command.PIM_RDRESULT)) & head.read
+            ),
             arbiter.head.eq(head),
             arbiter.head_valid.eq(pim.valid),
             arbiter.ready.eq(m.submodules.guards.ready),
@@ -293,7 +338,12 @@ class Controller(wiring.Component):
             arbiter.tile_may_start.eq(tiles.may_start),
             arbiter.tile_close.eq(m.submodules.rows.tile_close),
             arbiter.gemv_clear.eq(~head.read | (head.first >= windows.until_free)),
-            arbiter.vector_clear.eq(windows.write_clear & half_free),
+            arbiter.vector_clear.eq(windows.write_clear & vector_row.half_free),
+            arbiter.vector_close.eq(vector_row.close),
+            arbiter.vector_activate.eq(vector_row.activate),
+            arbiter.vector_gwrite.eq(vector_row.gwrite),
+            arbiter.vector_hold.eq(vector_row.hold),
+            arbiter.write_forced.eq(vector_row.waits),
         ]
 
     def _move_data(self, m: Module):

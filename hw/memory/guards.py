@@ -12,13 +12,14 @@ from hw.config import Config
 from hw.memory.commands import Command, bus_layout
 from hw.memory.constraints import OPENINGS, TARGETS, Constraint, Scope, constraints
 
-__all__ = ["ISSUED", "Guards", "maximum_extent", "ready_layout"]
+__all__ = ["ISSUED", "Guards", "gwrite_extent", "maximum_extent", "ready_layout"]
 
 #: The commands that the controller issues.
 ISSUED = (
     *(Command.ACT, Command.PRE, Command.PREA, Command.REF),
     *(Command.RD, Command.RDA, Command.WR, Command.WRA),
-    *(Command.PIM_GWRITE_DATA, Command.PIM_ACTIVATION, Command.PIM_GEMV, Command.PIM_PRECHARGE),
+    *(Command.PIM_GWRITE, Command.PIM_GWRITE_DATA, Command.PIM_ACTIVATION),
+    *(Command.PIM_DOTPRODUCT, Command.PIM_RDRESULT, Command.PIM_GEMV, Command.PIM_PRECHARGE),
 )
 
 
@@ -37,6 +38,19 @@ def _shift(config: Config, scope: Scope) -> int:
 def maximum_extent(config: Config) -> int:
     """Return the most cycles from the issue of a PIM_GEMV to its last column product."""
     return (config.slots * config.columns - 1) * config.timing.nCCDL
+
+
+def gwrite_extent(config: Config) -> int:
+    """Return the cycles from the issue of a PIM_GWRITE to its last burst."""
+    interval = max(config.timing.nCCDL, config.timing.nBL)
+    return (config.bursts - 1) * interval if config.gwrite == "row" else 0
+
+
+def _longest_extent(config: Config, command: Command) -> int:
+    """Return the most that a command's extent can be."""
+    if command is Command.PIM_GEMV:
+        return maximum_extent(config)
+    return gwrite_extent(config) if command is Command.PIM_GWRITE else 0
 
 
 def ready_layout(config: Config) -> data.StructLayout:
@@ -59,7 +73,7 @@ class Guards(wiring.Component):
     command, bank : ``In``
         The command of this cycle (NOP: none), and the bank, or the first bank, that it works on.
     extent : ``In``
-        Cycles from the command to its last column product (PIM_GEMV).
+        Cycles from the command to its last column product (PIM_GEMV) or burst (PIM_GWRITE).
     ready : ``Out(ready_layout(config))``
         Commands that no constraint forbids. From registers.
     """
@@ -119,7 +133,7 @@ class Guards(wiring.Component):
             name = f"guard_{'_'.join(later.name for later in laters)}_{scope.name}"
             free = []
             for instance in range(instances):
-                limit = max(gap + last * maximum_extent(config) for _, gap, last in gaps)
+                limit = max(gap + last * _longest_extent(config, x) for x, gap, last in gaps)
                 counter = Signal(range(limit), name=f"{name}_{instance}")
                 remaining = Signal.like(counter, name=f"{name}_{instance}_remaining")
                 m.d.comb += remaining.eq(Mux(counter == 0, 0, counter - 1))

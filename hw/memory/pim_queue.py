@@ -1,44 +1,28 @@
 """Queue of PIM operations in front of the arbiter, and the vector bursts that belong to them."""
 
 from amaranth.hdl import *
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import bits_for
 
 from hw.config import Config
 from hw.memory.commands import PimOperation, pim_layout
-from hw.memory.guards import maximum_extent
+from hw.memory.gemv_expander import GemvExpander
+from hw.memory.guards import gwrite_extent
+from hw.memory.pim_operation import operation_layout
 from hw.pim.results import result_cycles, result_latency
 
-__all__ = ["PimQueue", "operation_layout"]
+__all__ = ["PimQueue"]
 
 #: Operations that wait (chosen: the arbiter takes one every second cycle).
 DEPTH = 8
 
 
-def operation_layout(config: Config) -> data.StructLayout:
-    """Shape of a PIM operation in the queue: without data, with the times that it will take.
-
-    ``extent`` are the cycles from issue to the last column, ``step`` those from a slot's first
-    column to its last, ``first`` those from issue to the first result, and ``end`` those until a
-    result of the next command may follow.
-    """
-    fields = {name: shape for name, shape in pim_layout(config).members.items() if name != "data"}
-    extent = maximum_extent(config)
-    end = extent + result_latency(config) + config.slots * (result_cycles(config) + 4)
-    times = {
-        "extent": bits_for(extent),
-        "step": bits_for(config.columns * config.timing.nCCDL),
-        "first": bits_for(end),
-        "end": bits_for(end + config.timing.nTURN),
-    }
-    return data.StructLayout({**fields, **times})
-
-
 class PimQueue(wiring.Component):
     """FIFO of PIM operations; a stage in front of it computes how long a GEMV takes.
+
+    Where ``pim_commands`` is "separate", GEMVs come out as single products and results.
 
     Latency 3 cycles; one operation a cycle.
 
@@ -94,6 +78,10 @@ class PimQueue(wiring.Component):
         turn = timing.nTURN if config.ranks > 1 else 0
         period = result_cycles(config) + turn
         latency = result_latency(config)
+        # A single product or result takes the times of a GEMV of one column.
+        from_row = staged.operation == PimOperation.GWRITE_ROW
+        is_gemv = staged.operation == PimOperation.GEMV
+        slots, k = Signal.like(staged.slots), Signal.like(staged.k)
         columns = Signal(range(config.slots * config.columns + 1))
         # Not read back from the entry: for the compiled engine a signal is one, whatever its parts.
         extent = Signal.like(entry.extent)
@@ -105,17 +93,20 @@ class PimQueue(wiring.Component):
             *(
                 entry[name].eq(staged[name])
                 for name in layout.members
-                if name in staged.shape().members
+                if name in staged.shape().members and name != "read"
             ),
-            columns.eq(staged.slots * staged.k),
-            extent.eq((columns - 1) * timing.nCCDL),
-            step.eq((staged.k - 1) * timing.nCCDL),
+            entry.read.eq((is_gemv & staged.read) | (staged.operation == PimOperation.RDRESULT)),
+            slots.eq(Mux(is_gemv, staged.slots, 1)),
+            k.eq(Mux(is_gemv, staged.k, 1)),
+            columns.eq(slots * k),
+            extent.eq(Mux(from_row, gwrite_extent(config), (columns - 1) * timing.nCCDL)),
+            step.eq((k - 1) * timing.nCCDL),
             first.eq(step + latency),
             entry.extent.eq(extent),
             entry.step.eq(step),
             entry.first.eq(first),
             by_columns.eq(extent + latency + period),
-            by_results.eq(first + staged.slots * period),
+            by_results.eq(first + slots * period),
             entry.end.eq(Mux(by_columns > by_results, by_columns, by_results)),
             fifo.w_data.eq(entry),
             fifo.w_en.eq(staged_valid & fifo.w_rdy),
@@ -131,13 +122,21 @@ class PimQueue(wiring.Component):
         # Stage 3: the oldest.
         read_place = Signal(range(places))
         m.d.comb += [
-            self.head.eq(fifo.r_data),
             self.valid.eq(fifo.r_rdy),
-            fifo.r_en.eq(self.pop),
             read_port.addr.eq(read_place),
             read_port.en.eq(self.fetch),
             self.vector.eq(read_port.data),
             self.empty.eq(~staged_valid & (fifo.level == 0)),
         ]
         m.d.sync += read_place.eq(read_place + self.fetch)
+        if config.pim_commands == "separate":
+            m.submodules.expander = expander = GemvExpander(config)
+            m.d.comb += [
+                expander.i.eq(fifo.r_data),
+                self.head.eq(expander.o),
+                expander.o_pop.eq(self.pop),
+                fifo.r_en.eq(expander.i_pop),
+            ]
+        else:
+            m.d.comb += [self.head.eq(fifo.r_data), fifo.r_en.eq(self.pop)]
         return m

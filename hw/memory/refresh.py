@@ -1,23 +1,21 @@
-"""Refresh of a channel: when it is due, when it is pulled in, and its commands."""
+"""Refresh of a channel: when it is due, when it is postponed or pulled in, and its commands."""
 
 from amaranth.hdl import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
-from hw.memory.guards import maximum_extent
+from hw.pim.results import result_cycles
 
-__all__ = ["Refresh", "longest_tile"]
-
-#: Cycles by which a tile may be longer than its header says (row and column slots; chosen).
-MARGIN = 16
+__all__ = ["Refresh", "longest_tile", "refreshes_at_once"]
 
 
 def longest_tile(config: Config) -> int:
-    """Return the cycles of the longest tile that is expected: every slot takes the whole row.
+    """Return the cycles of the longest tile: slots × columns products, each of them with a result.
 
-    From the first PIM_ACTIVATION to the end of tRP after PIM_PRECHARGE; the controller assumes this
-    length for a tile without a header.
+    From the first PIM_ACTIVATION to the end of tRP after PIM_PRECHARGE, if the operations of a tile
+    come without gaps. The controller lets no tile start that could keep a refresh from its
+    deadline if it lasted so long, whatever a header says.
 
     Raises
     ------
@@ -25,9 +23,12 @@ def longest_tile(config: Config) -> int:
         If a refresh could be late by more than may be postponed.
     """
     t = config.timing
+    turn = t.nTURN if config.ranks > 1 else 0
+    product = max(t.nCCDL, result_cycles(config) + turn)
     cycles = (config.bank_groups - 1) * t.nFAW + 2 * config.ranks
-    cycles += max(t.nRAS, t.product_delay + maximum_extent(config) + t.nRTPL) + t.nRP
-    if cycles + MARGIN >= config.postpone * t.nREFI:
+    cycles += max(t.nRAS, t.product_delay + config.slots * config.columns * product + t.nRTPL)
+    cycles += t.nRP
+    if cycles + _closing_time(config) >= config.postpone * t.nREFI:
         raise ValueError(
             f"postpone × nREFI must exceed the longest tile ({cycles} cycles), not be "
             f"{config.postpone * t.nREFI!r}"
@@ -35,22 +36,47 @@ def longest_tile(config: Config) -> int:
     return cycles
 
 
-class Refresh(wiring.Component):
-    """Counts the refreshes that are due, and asks for PREA and REF of all ranks in turn.
+def _closing_time(config: Config) -> int:
+    """Return the cycles from the end of a tile to the last REF of its ranks, at most."""
+    t = config.timing
+    last = max(t.nRAS, t.write_delay + t.nCWL + t.nBL + t.nWR)
+    return last + t.nRP + t.nPPD + 8 * config.ranks
 
-    One refresh of every rank becomes due each nREFI cycles. It starts (``closing``) when it is due,
-    or earlier when a tile waits that would not end before it; from then on no ordinary command and
-    no tile starts. A tile that is running is waited for: a tile starts only if it ``fits``, so this
-    happens only if it lasts longer than announced.
+
+def refreshes_at_once(config: Config) -> int:
+    """Return how many refreshes must be due before ordinary work is interrupted for them.
+
+    Two share what an interruption costs beside the refreshes themselves (closing all rows, and
+    opening them again behind the activations of a tile), which is more than half a tRFC; one where
+    the limit of postponement leaves no room for two and the longest tile.
+    """
+    room = (config.postpone - 1) * config.timing.nREFI
+    return 2 if longest_tile(config) + _closing_time(config) < room else 1
+
+
+class Refresh(wiring.Component):
+    """Counts the cycles to the deadline of the next refresh, and asks for PREA and REF.
+
+    One refresh of every rank becomes due each nREFI cycles; it may be done up to ``postpone`` times
+    nREFI later, and as much earlier. It starts (``closing``)
+
+    - when :func:`refreshes_at_once` are due, which then follow one another;
+    - when one is due and nothing is pending;
+    - when nothing has been pending for nRFC cycles, as long as it may be pulled in.
+
+    From then on no ordinary command issues and no tile starts; a tile that is running is waited
+    for, so none has a refresh inside. All ranks are refreshed together.
 
     Members
     -------
-    tile_waits, tile_runs : ``In(1)``, length : ``In(16)``
-        A tile was accepted and has not started; one has; how many cycles it lasts.
+    quiet : ``In(1)``
+        No request and no PIM operation is pending.
+    tile_runs : ``In(1)``
+        The first activation of a tile has issued.
     fits : ``Out(1)``
-        The tile ends before a refresh is due.
+        A tile may start: no refresh is about to.
     closing : ``Out(1)``
-        A refresh is about to start.
+        A refresh is about to start, or in progress.
     open : ``In(banks)``
         Banks with an open MEM row.
     may_prea, may_ref : ``In(ranks)``
@@ -66,9 +92,8 @@ class Refresh(wiring.Component):
         ranks = config.ranks
         super().__init__(
             {
-                "tile_waits": In(1),
+                "quiet": In(1),
                 "tile_runs": In(1),
-                "length": In(16),
                 "fits": Out(1),
                 "closing": Out(1),
                 "open": In(config.banks),
@@ -87,35 +112,40 @@ class Refresh(wiring.Component):
         interval, limit = config.timing.nREFI, config.postpone
         banks = config.banks_per_rank
 
-        until_due = Signal(range(interval), init=interval - 1)
-        owed = Signal(range(limit + 2))  # refreshes that are due
-        ahead = Signal(range(limit + 1))  # refreshes that were pulled in
+        # A command named at 0 is on the bus in the last cycle that is not too late.
+        until_late = Signal(range((2 * limit + 1) * interval), init=(limit + 1) * interval - 1)
         left = Signal(config.ranks)  # ranks that the current refresh has not reached
-        due = until_due == 0
-        done = self.issue & self.ref & ((left & (left - 1)) == 0)
-        m.d.sync += until_due.eq(Mux(due, interval - 1, until_due - 1))
-        balance = ahead - owed + done - due
-        next_balance = Signal.like(balance)
-        m.d.comb += next_balance.eq(balance)
-        m.d.sync += [
-            ahead.eq(Mux(next_balance > 0, next_balance, 0)),
-            owed.eq(Mux(next_balance < 0, -next_balance, 0)),
-        ]
+        done = Signal()
+        m.d.comb += done.eq(self.issue & self.ref & ((left & (left - 1)) == 0))
+        m.d.sync += until_late.eq(until_late - 1 + Mux(done, interval, 0))
 
-        # The length is compared a cycle late, which the margin covers.
-        fits = Signal()
-        m.d.sync += fits.eq((ahead != 0) | (self.length + MARGIN <= until_due))
-        pull_in = self.tile_waits & ~self.fits
-        m.d.comb += self.fits.eq(fits & (owed == 0) & ~self.closing)
-        finished = Signal()  # the comparison knows of the refresh a cycle later
-        m.d.sync += finished.eq(done)
-        with m.If(self.closing):
-            with m.If(finished):
-                m.d.sync += self.closing.eq(0)
-        with m.Elif(((owed != 0) | pull_in) & ~self.tile_runs):
+        def due(refreshes: int):
+            return until_late < (limit + 1 - refreshes) * interval
+
+        # Start and end.
+        rested = Signal(range(config.timing.nRFC + 1))  # cycles without anything pending
+        with m.If(~self.quiet | self.closing):
+            m.d.sync += rested.eq(0)
+        with m.Elif(rested != config.timing.nRFC):
+            m.d.sync += rested.eq(rested + 1)
+        pull_in = (rested == config.timing.nRFC) & (until_late <= 2 * limit * interval - 1)
+        starts = Signal()
+        m.d.comb += [
+            starts.eq(
+                (due(refreshes_at_once(config)) | (due(1) & self.quiet) | pull_in)
+                & ~self.tile_runs
+                & ~self.closing
+            ),
+            self.fits.eq(~self.closing & ~starts),
+        ]
+        with m.If(starts):
             m.d.sync += [self.closing.eq(1), left.eq(-1)]
         with m.If(self.issue & self.ref):
             m.d.sync += left.eq(left & ~(1 << self.rank))
+        with m.If(done):
+            m.d.sync += left.eq(-1)
+            with m.If(~due(2)):
+                m.d.sync += self.closing.eq(0)
 
         # Close the ranks with open rows, then refresh one after the other.
         with m.If(self.closing & ~self.tile_runs):

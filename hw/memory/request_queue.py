@@ -73,6 +73,8 @@ class RequestQueue(wiring.Component):
         queue.
     before_tile : ``Out(1)``
         An entry that must be served before the tile is left.
+    vector_bank, vector_row : ``In``, before_vector : ``Out(1)``
+        An entry of this row is left.
     wanted, unwelcome : ``Out(banks)``
         Banks with an open row that an entry wants, free or not; banks of which a free entry wants
         another row than the open one.
@@ -117,6 +119,9 @@ class RequestQueue(wiring.Component):
                 "aged": Out(1),
                 "waiting": Out(1),
                 "before_tile": Out(1),
+                "vector_bank": In(bus["bank"].shape),
+                "vector_row": In(bus["row"].shape),
+                "before_vector": Out(1),
                 "wanted": Out(config.banks),
                 "unwelcome": Out(config.banks),
             }
@@ -314,6 +319,11 @@ class RequestQueue(wiring.Component):
         m.d.comb += [
             self.any_free.eq(Cat(free).any()),
             self.waiting.eq(Cat(v & e.wait.any() for v, e in both).any()),
+            self.before_vector.eq(
+                Cat(
+                    v & (e.bank == self.vector_bank) & (e.row == self.vector_row) for v, e in both
+                ).any()
+            ),
             self.before_tile.eq(
                 self.tile.valid
                 & Cat(

@@ -11,16 +11,16 @@ The oldest run takes part in four steps, none of which repeats:
 1. It ages for ``age`` cycles at most. From then on no younger run uses its bank, its direction is
    not left before it is served, and the other direction is left after one more request.
 2. That request of the other direction may have to age itself, and to be served (3, 4).
-3. A refresh, which waits for the tile that runs; the next tile, if four aged requests have
-   activated rows since the last one; then ACT, after PRE of another row and the window of
-   activations.
+3. A refresh or several together, which wait for the tile that runs; the next tile, if four aged
+   requests have activated rows since the last one; then ACT, after PRE of another row and the
+   window of activations.
 4. Its bursts, between which a refresh or results of a tile may come.
 
 A tile that is the oldest waits for a refresh and for the ACTs of four aged requests, and lasts.
 """
 
 from hw.config import Config
-from hw.memory.refresh import longest_tile
+from hw.memory.refresh import longest_tile, refreshes_at_once
 from hw.memory.run import run_length
 from hw.memory.tile_order import WAIVED
 
@@ -28,10 +28,14 @@ __all__ = ["oldest_cycles", "response_bound"]
 
 
 def _refresh_cycles(config: Config) -> int:
-    """Return the cycles of a refresh of all ranks, rows that must close first included."""
+    """Return the cycles of the refreshes of all ranks that come together, closing of rows included.
+
+    During the tile that they wait for, more may become due.
+    """
     t = config.timing
     closes = max(t.nRAS, t.write_delay + t.nCWL + t.nBL + t.nWR)
-    return closes + t.nRP + 4 * config.ranks + t.nRFC
+    together = refreshes_at_once(config) + -(-longest_tile(config) // t.nREFI)
+    return closes + t.nRP + 4 * config.ranks + together * t.nRFC
 
 
 def _activation_cycles(config: Config) -> int:

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
 from hw.memory.delay_line import delayed
-from hw.memory.pim_queue import operation_layout
+from hw.memory.pim_operation import operation_layout
 from hw.pim.results import result_cycles, result_latency
 
 __all__ = ["ResultWindows", "check_result_latency"]

@@ -57,6 +57,8 @@ class RowState(wiring.Component):
         Banks with an open row.
     query_bank, query_row : ``In``, query_hit : ``Out(1)``
         Whether that row is open; same cycle.
+    vector_bank, vector_row : ``In``, vector_hit : ``Out(1)``
+        The same for the row of a PIM_GWRITE.
     tile_row : ``In``, rested : ``In(banks)``
         Row of a tile, and banks closed for at least nRP cycles if closed.
     tile_close : ``Out(banks)``
@@ -78,6 +80,9 @@ class RowState(wiring.Component):
                 "query_bank": In(bus["bank"].shape),
                 "query_row": In(bus["row"].shape),
                 "query_hit": Out(1),
+                "vector_bank": In(bus["bank"].shape),
+                "vector_row": In(bus["row"].shape),
+                "vector_hit": Out(1),
                 "tile_row": In(bus["row"].shape),
                 "rested": In(config.banks),
                 "tile_close": Out(config.banks),
@@ -89,18 +94,20 @@ class RowState(wiring.Component):
         m = Module()
         config = self._config
         rows = [Signal.like(self.row, name=f"row_{bank}") for bank in range(config.banks)]
-        hits, waits = [], []
+        hits, vector_hits, waits = [], [], []
         for bank, row in enumerate(rows):
             with m.If(self.activate & (self.bank == bank)):
                 m.d.sync += [row.eq(self.row), self.open[bank].eq(1)]
             with m.Elif(self.close[bank]):
                 m.d.sync += self.open[bank].eq(0)
             hits.append(self.open[bank] & (row == self.query_row))
+            vector_hits.append(self.open[bank] & (row == self.vector_row))
             conflict = rows_conflict(config, row, self.tile_row)
             m.d.comb += self.tile_close[bank].eq(conflict & self.open[bank])
             waits.append(conflict & (self.open[bank] | ~self.rested[bank]))
         m.d.comb += [
             self.query_hit.eq(Cat(hits).bit_select(self.query_bank, 1)),
+            self.vector_hit.eq(Cat(vector_hits).bit_select(self.vector_bank, 1)),
             self.tile_clear.eq(~reduce(or_, waits)),
         ]
         return m

@@ -6,8 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
 from hw.memory.commands import PimOperation
-from hw.memory.pim_queue import operation_layout
-from hw.memory.refresh import longest_tile
+from hw.memory.pim_operation import operation_layout
 from hw.memory.row_state import tile_layout
 
 __all__ = ["WAIVED", "TileOrder"]
@@ -23,7 +22,8 @@ class TileOrder(wiring.Component):
     has ended; no ordinary request is accepted in that cycle, so that there is one order of
     acceptance. Ordinary ACTs are ``barred`` while an activation waits for its turn, and, if the
     header says that another tile follows, from nFAW cycles before its expected start on, as they
-    would fill the four-activate window.
+    would fill the four-activate window. Without a header, or where the configuration has it
+    ignored, each tile may be the longest: the next is not expected before it is there.
 
     Members
     -------
@@ -42,8 +42,6 @@ class TileOrder(wiring.Component):
         not started.
     header : ``Out(1)``
         The oldest operation is a header, which is taken in this cycle.
-    length : ``Out(16)``
-        Cycles of the tile, as announced or the longest possible.
     barred, waiver : ``Out(1)``
         Ordinary ACTs are barred, and aged requests are exempt from that.
     """
@@ -63,7 +61,6 @@ class TileOrder(wiring.Component):
                 "started": Out(1),
                 "waits": Out(1),
                 "header": Out(1),
-                "length": Out(16),
                 "barred": Out(1),
                 "waiver": Out(1),
             }
@@ -80,11 +77,11 @@ class TileOrder(wiring.Component):
         length = Signal(16)
         m.d.comb += [
             self.header.eq(self.head_valid & (head.operation == PimOperation.HEADER)),
-            self.length.eq(Mux(tiles != 0, length, longest_tile(config))),
         ]
         starts = self.activate & ~self.started
         with m.If(self.header):
-            m.d.sync += [tiles.eq(head.tiles), length.eq(head.length)]
+            announced = head.tiles if config.pim_header else 0
+            m.d.sync += [tiles.eq(announced), length.eq(head.length)]
         with m.Elif(starts & (tiles != 0)):
             m.d.sync += tiles.eq(tiles - 1)
 
@@ -113,7 +110,7 @@ class TileOrder(wiring.Component):
         # The start of the next one.
         until_next = Signal(16)
         with m.If(starts):
-            m.d.sync += until_next.eq(self.length - 1)
+            m.d.sync += until_next.eq(length - 1)
         with m.Elif(until_next != 0):
             m.d.sync += until_next.eq(until_next - 1)
         expected = (tiles != 0) & (until_next != 0) & (until_next < timing.nFAW)

@@ -1,4 +1,4 @@
-"""Decoder of the commands that move a burst: two columns, one after the other."""
+"""Decoder of the commands that move bursts: two columns, one after the other."""
 
 from amaranth.hdl import *
 from amaranth.lib import data, wiring
@@ -45,7 +45,8 @@ def _write_layout(config: Config) -> data.StructLayout:
 class BurstDecoder(wiring.Component):
     """Turns RD, WR, their A forms and both PIM_GWRITE into reads and writes of columns.
 
-    Commands are at least two cycles apart; there is no backpressure.
+    A PIM_GWRITE of several bursts moves one after the other, a column a cycle. Commands are at
+    least two cycles apart, and come when a row has been moved; there is no backpressure.
 
     Members
     -------
@@ -80,6 +81,10 @@ class BurstDecoder(wiring.Component):
         is_write = (bus.command == Command.WR) | (bus.command == Command.WRA)
         is_gwrite = bus.command == Command.PIM_GWRITE
 
+        config = self._config
+        further = Signal.like(bus.k)  # bursts of the row that follow the first
+        read_left = Signal.like(further)
+        m.d.comb += further.eq(Mux(is_gwrite & (bus.k != 0), bus.k - 1, 0))
         m.d.sync += read.valid.eq(0)
         with m.If(is_read | is_gwrite):
             m.d.sync += [
@@ -89,9 +94,17 @@ class BurstDecoder(wiring.Component):
                 read.column.eq(bus.column),
                 read.close.eq(bus.command == Command.RDA),
                 read.drive.eq(is_read),
+                read_left.eq(further),
             ]
         with m.Elif(read.valid & ~read.second):
             m.d.sync += [read.valid.eq(1), read.second.eq(1), read.column[0].eq(1)]
+        with m.Elif(read.valid & (read_left != 0)):
+            m.d.sync += [
+                read.valid.eq(1),
+                read.second.eq(0),
+                read.column.eq(read.column + 1),
+                read_left.eq(read_left - 1),
+            ]
 
         # Writes wait for their data.
         waiting = Signal(write.shape())
@@ -105,11 +118,16 @@ class BurstDecoder(wiring.Component):
             waiting.offset.eq(bus.offset),
             waiting.close.eq(bus.command == Command.WRA),
         ]
-        arrival = delayed(m, waiting, self._config.timing.nCWL, "arrival")
+        arrival = delayed(m, waiting, config.timing.nCWL, "arrival")
         arrives = arrival.cells | arrival.vector
+        arrival_further = delayed(m, further, config.timing.nCWL, "further")
+        write_left = Signal.like(further)
         m.d.sync += [write.cells.eq(0), write.vector.eq(0)]
         with m.If(arrives):
-            m.d.sync += write.eq(arrival)
+            m.d.sync += [
+                write.eq(arrival),
+                write_left.eq(arrival_further),
+            ]
         with m.Elif((write.cells | write.vector) & ~write.second):
             m.d.sync += [
                 write.cells.eq(write.cells),
@@ -117,6 +135,13 @@ class BurstDecoder(wiring.Component):
                 write.second.eq(1),
                 write.column[0].eq(1),
                 write.offset[0].eq(1),
+            ]
+        with m.Elif(write.vector & (write_left != 0)):
+            m.d.sync += [
+                write.vector.eq(1),
+                write.second.eq(0),
+                write.offset.eq(write.offset + 1),
+                write_left.eq(write_left - 1),
             ]
         m.d.comb += self.vector_from_row.eq(Mux(arrives, arrival.from_row, write.from_row))
         return m

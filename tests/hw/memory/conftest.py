@@ -48,10 +48,17 @@ class Die:
             for i in range(2):
                 place = (bus["half"], bus["offset"])
                 self.into[cycle + timing.nCWL + i] = ((self.vectors, place), i)
-        elif command is Command.PIM_GEMV and bus["read"]:
+        elif command is Command.PIM_GWRITE:
+            moved = self.config.bursts if self.config.gwrite == "row" else 1
+            for i in range(moved):
+                place = (bank, self.open[bank], 2 * i if moved > 1 else bus["column"])
+                entry = (bus["half"], bus["offset"] + 2 * i)
+                self.vectors[entry] = self.cells.get(place, 0)
+        elif command is Command.PIM_RDRESULT or (command is Command.PIM_GEMV and bus["read"]):
             # A result is its slot's number and the column of the result.
             beats = -(-4 * self.config.banks_per_rank // self.config.column_bytes)
-            for i, (start, _end) in enumerate(result_schedule(self.config, bus["slots"], bus["k"])):
+            shape = (bus["slots"], bus["k"]) if command is Command.PIM_GEMV else (1, 1)
+            for i, (start, _end) in enumerate(result_schedule(self.config, *shape)):
                 for rank in range(self.config.ranks):
                     for beat in range(beats):
                         offset = rank * (beats + timing.nTURN) + beat

@@ -12,6 +12,7 @@ BUSY = replace(TINY, timing=replace(TINY.timing, nREFI=600, nRFC=60))
 RANKS = replace(BUSY, ranks=2, bank_groups=2)
 BLOCKED = replace(BUSY, row_buffers=1)
 SUBARRAYS = replace(BUSY, subarrays=256)
+SEPARATE = replace(RANKS, pim_commands="separate", gwrite="row")
 
 
 def read(bank, row, column, tag=0):
@@ -78,6 +79,9 @@ def random_traffic(config, seed, requests=120, tiles=6, rows=3):
     for _ in range(tiles):
         if rng.random() < 0.3:
             pim.append(int(rng.choice([5, 300])))
+        if rng.random() < 0.4:
+            place = {"bank": int(rng.integers(config.banks)), "row": int(rng.integers(rows))}
+            pim.append({"operation": PimOperation.GWRITE_ROW, "half": 1, **place})
         pim += [vector(int(rng.integers(2)), 2 * i, i) for i in range(rng.integers(4))]
         if rng.random() < 0.7:
             pim.append(header(1, int(rng.integers(60, 200))))
@@ -89,7 +93,7 @@ def random_traffic(config, seed, requests=120, tiles=6, rows=3):
     return ordinary, pim, answers, flat, slots_read
 
 
-@pytest.mark.parametrize("config", [BUSY, BLOCKED, RANKS, SUBARRAYS])
+@pytest.mark.parametrize("config", [BUSY, BLOCKED, RANKS, SUBARRAYS, SEPARATE])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_random_traffic_sees_a_flat_memory_and_breaks_no_rule(drive, config, seed):
     ordinary, pim, answers, flat, slots_read = random_traffic(config, seed)
@@ -197,19 +201,104 @@ def test_vector_waits_for_the_gemv_that_reads_its_half(drive):
     assert same > gemv + 15 * TINY.timing.nCCDL
 
 
-def test_refresh_comes_in_time_beside_reads_that_never_pause(drive):
-    outcome = drive(BUSY, [read(i % 4, 0, 0, i) for i in range(900)], cycles=2000)
-    refreshes = cycles_of(outcome, Command.REF)
-    assert np.all(np.array(refreshes) < BUSY.timing.nREFI * (1 + np.arange(3)) + 100)
+def test_refreshes_come_two_at_once_beside_reads_that_never_pause(drive):
+    config = replace(BUSY, postpone=3, timing=replace(BUSY.timing, nREFI=400))
+    outcome = drive(config, [read(i % 4, 0, 0, i) for i in range(1000)], cycles=1720)
+    refreshes = np.array(cycles_of(outcome, Command.REF))
+    due = 2 * config.timing.nREFI * (1 + np.arange(len(refreshes)) // 2)
+    assert len(refreshes) == 4
+    assert np.all(refreshes[::2] < due[::2] + 100)
+    assert np.all(np.diff(refreshes)[::2] == config.timing.nRFC)
 
 
-def test_refresh_is_pulled_in_once_for_a_tile_that_would_not_fit(drive):
-    pim = [header(1, 300), 380, *tile(BUSY, 3, gemvs=4, slots=2, k=16, read=0)]
+def test_refresh_that_may_hardly_be_postponed_comes_alone(drive):
+    config = replace(BUSY, postpone=1)
+    outcome = drive(config, [read(i % 4, 0, 0, i) for i in range(1000)], cycles=1700)
+    refreshes = np.array(cycles_of(outcome, Command.REF))
+    assert np.all(refreshes < config.timing.nREFI * (1 + np.arange(len(refreshes))) + 100)
+    assert np.all(np.diff(refreshes) > config.timing.nRFC + 100)
+
+
+def test_refreshes_are_pulled_in_while_nothing_is_pending(drive):
+    config = replace(BUSY, postpone=3)
+    outcome = drive(config, [1700, read(0, 0, 0)], cycles=4000)
+    refreshes = np.array(cycles_of(outcome, Command.REF))
+    due = config.timing.nREFI * (1 + np.arange(len(refreshes)))
+    assert refreshes[0] < 2 * config.timing.nRFC + 10
+    assert (due - refreshes).max() > 2 * config.timing.nREFI
+    assert len(refreshes) == 4000 // config.timing.nREFI + 3
+
+
+def test_refresh_waits_for_the_end_of_the_tile(drive):
+    pim = []
+    for row in range(12):
+        pim += tile(BUSY, row, gemvs=4, slots=2, k=16, read=0)
     outcome = drive(BUSY, [], pim)
-    (started,) = cycles_of(outcome, Command.PIM_ACTIVATION)
-    (refresh,) = (cycle for cycle in cycles_of(outcome, Command.REF) if cycle < started)
-    assert 380 < refresh < BUSY.timing.nREFI
-    assert started >= refresh + BUSY.timing.nRFC
+    refreshes = np.array(cycles_of(outcome, Command.REF))
+    starts = np.array(cycles_of(outcome, Command.PIM_ACTIVATION))
+    running = (starts[:, None] <= refreshes) & (refreshes <= np.array(outcome.tiles)[:, None])
+    assert len(refreshes) > 3
+    assert not running.any()
+
+
+def test_tiles_without_a_header_are_planned_as_the_longest(drive):
+    requests = sequential_reads(RANKS, 2)
+    pim = [header(6, 138)]
+    for row in range(6):
+        pim += tile(RANKS, 100 + row, 2, 2, 16, half=row & 1)
+    planned = drive(RANKS, requests, pim)
+    without = drive(RANKS, requests, pim[1:])
+    ignored = drive(replace(RANKS, pim_header=False), requests, pim)
+    assert planned.tiles[-1] <= without.tiles[-1]
+    # Taking the header out of the queue costs a cycle; nothing else differs.
+    assert abs(without.tiles[-1] - ignored.tiles[-1]) < 100
+    assert ignored.answers == without.answers == planned.answers
+
+
+@pytest.mark.parametrize("row_buffers", [1, 2])
+def test_separate_products_and_results_are_in_the_order_of_the_gemv(drive, row_buffers):
+    config = replace(TINY, pim_commands="separate", row_buffers=row_buffers)
+    outcome = drive(config, [], tile(config, 1, gemvs=2, slots=2, k=3))
+    products = outcome.trace[outcome.trace["command"] == Command.PIM_DOTPRODUCT.value]
+    assert products["column"].tolist() == 2 * [0, 1, 2, 3, 4, 5]
+    assert products["slot"].tolist() == 2 * [0, 0, 0, 1, 1, 1]
+    assert products["offset"].tolist() == 2 * [0, 1, 2, 0, 1, 2]
+    both = cycles_of(outcome, Command.PIM_DOTPRODUCT, Command.PIM_RDRESULT)
+    assert set(np.diff(both)) == {config.timing.nCCDL}
+    results = [result >> 8 & 0xFF for result in outcome.results[:: config.result_bursts]]
+    assert results == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("gwrite", ["burst", "row"])
+def test_gwrite_from_a_row_moves_what_was_written_before(drive, gwrite):
+    config = replace(TINY, gwrite=gwrite)
+    requests = [write(1, 5, 2 * i, 100 + i, i) for i in range(config.bursts)]
+    requests += [read(1, 6, 0, 50), 26, write(1, 5, 0, 7, 51)]
+    operation = {"operation": PimOperation.GWRITE_ROW, "bank": 1, "row": 5, "half": 1, "offset": 4}
+    pim = [30, operation, *tile(config, 9)]
+    outcome = drive(config, requests, pim)
+    moved = config.bursts if gwrite == "row" else 1
+    assert outcome.vectors == {(1, 4 + 2 * i): 100 + i for i in range(moved)}
+    assert outcome.cells[1, 5, 0] == 7
+    (gwrite_cycle,) = cycles_of(outcome, Command.PIM_GWRITE)
+    gap = config.timing.nCL + (config.columns - 2 if gwrite == "row" else 0)
+    assert cycles_of(outcome, Command.PIM_GEMV)[0] >= gwrite_cycle + gap
+
+
+def test_gwrite_opens_its_row_in_spite_of_other_requests_of_its_bank(drive):
+    requests = [read(0, 1, 2 * (i % 8), i) for i in range(200)]
+    operation = {"operation": PimOperation.GWRITE_ROW, "bank": 0, "row": 2, "column": 4}
+    outcome = drive(TINY, requests, [60, operation])
+    (gwrite,) = cycles_of(outcome, Command.PIM_GWRITE)
+    assert gwrite < 60 + 2 * TINY.timing.row_cycle
+
+
+def test_gwrite_that_an_open_tile_keeps_from_its_row_is_skipped(drive):
+    pim = tile(TINY, 3)
+    pim.insert(1, {"operation": PimOperation.GWRITE_ROW, "bank": 0, "row": 3})
+    outcome = drive(TINY, [], pim)
+    assert cycles_of(outcome, Command.PIM_GWRITE) == []
+    assert len(outcome.tiles) == 1
 
 
 def test_tile_that_could_make_a_refresh_late_is_rejected():

@@ -25,6 +25,7 @@ SMALL = replace(
 SIZES = {Scope.BANK: 1, Scope.BANK_GROUP: 4, Scope.RANK: 8, Scope.CHANNEL: 16}
 ROW_COMMANDS = {C.ACT, C.PRE, C.PREA, C.REF, C.PIM_ACTIVATION, C.PIM_PRECHARGE}
 COLUMN_COMMANDS = {C.RD, C.RDA, C.WR, C.WRA}
+USED = [c for c in ISSUED if c not in (C.PIM_GWRITE, C.PIM_DOTPRODUCT, C.PIM_RDRESULT)]
 LAGS = 90  # commands back from each that are looked at
 RUNS = 40  # at most: two or three reach nearly every pair, some take luck
 
@@ -174,8 +175,8 @@ def edge(config, first, later, cycles):
 
 def edges(config):
     """Return the least distance of every two commands that the table keeps apart."""
-    for first in ISSUED:
-        for later in ISSUED:
+    for first in USED:
+        for later in USED:
             widest = max(TARGETS[first], TARGETS[later])
             scopes = [s for s in (Scope.BANK_GROUP, Scope.RANK) if s > widest]
             scopes += [Scope.OTHER_RANK] if widest <= Scope.RANK else []
@@ -194,8 +195,6 @@ def unreachable(config, first, later, near):
     closed = first in (C.PRE, C.RDA, C.WRA) and near is Scope.BANK
     if closed and later in {C.PRE, *COLUMN_COMMANDS}:
         return "the bank is closed: an ACT comes between"
-    if first is C.REF and later is C.REF and near is Scope.BANK:
-        return "refreshes of a rank are nREFI apart, and one at most is pulled in"
     if first is C.PREA and config.row_buffers == 2 and later is not C.REF:
         return "PREA is the refresh's, and REF follows"
     if first is C.PREA and later is not C.PIM_ACTIVATION:

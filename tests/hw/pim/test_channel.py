@@ -160,6 +160,26 @@ def test_rda_and_wra_close_the_row_after_their_burst(run_channel):
     assert out.burst(50 + T.nCL) == bytes(8)
 
 
+def test_gwrite_of_a_row_fills_the_vector_buffer_behind_its_offset(run_channel):
+    config = NARROW
+    cells, x = rows_of_numbers(config, 3, seed=1)
+    vector = x[2]  # the same row, of bank 2
+    issue, columns = 20, config.columns
+    products = issue + config.timing.nCL + columns - 2
+    script = {0: (Command.ACT, {"bank": 2, "row": 3}, None)} | activate(config, 3, 4)
+    fields = {"k": columns, "slots": 1, "read": 1, "half": 1, "offset": 4}
+    script |= {
+        issue: (Command.PIM_GWRITE, {"bank": 2, "half": 1, "offset": 4, "k": columns // 2}, None),
+        products: (Command.PIM_GEMV, fields, None),
+    }
+    out = run_channel(config, script, products + 2 * columns + 60, cells)
+    slots = Slots(config)
+    slots.add(0, x, vector)
+    start, end = result_schedule(config, 1, columns)[0]
+    got = out.results(products + start, products + end)
+    assert got.tolist() == slots.read(0).tolist()
+
+
 def test_refresh_keeps_the_cells(run_channel):
     row = payload(NARROW, nbytes=NARROW.row_bytes)
     out = run_channel(NARROW, {2: (Command.REF, {}, None)}, 10, {(0, 1): row}, look=[(0, 1)])
@@ -255,6 +275,7 @@ GEOMETRIES = [
     WIDE,
     replace(NARROW, ranks=2, slots=4),
     replace(NARROW, bank_groups=2, partial_sums=4, column_bytes=8),
+    replace(NARROW, column_bytes=16, row_bytes=128, rows=4),
     replace(NARROW, column_bytes=32, row_bytes=128, rows=4),
     replace(NARROW, partial_sums=1, timing=Timing(nCCDL=4)),
     replace(NARROW, slots=1, partial_sums=4, timing=Timing(nCCDL=1)),
