@@ -8,6 +8,7 @@ from hw.config import Config
 from hw.counters import Counters, counters_layout
 from hw.interconnect import Link
 from hw.isa import bit_layout
+from hw.memory.address_map import check_row_order
 from hw.memory.cell_array import word_columns
 from hw.memory.commands import bus_layout
 from hw.memory.controller import Controller, accept_layout
@@ -55,7 +56,7 @@ def check_buildable(config: Config) -> None:
     """
     for check in (
         *(longest_tile, word_columns, check_timing, check_partial_sums, check_result_latency),
-        check_vector_sums,
+        *(check_vector_sums, check_row_order),
     ):
         check(config)
 

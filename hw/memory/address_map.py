@@ -1,12 +1,12 @@
-"""Channel addresses: row, then bank, then byte of the row, from the top."""
+"""Channel addresses: which of their bits are row, rank, bank group, bank and byte of the row."""
 
 from typing import NamedTuple
 
 from amaranth.hdl import *
 
-from hw.config import Config
+from hw.config import ROW_ORDER, Config
 
-__all__ = ["Place", "address_of", "place_of", "split_address"]
+__all__ = ["Place", "address_of", "check_row_order", "place_of", "split_address"]
 
 
 class Place(NamedTuple):
@@ -17,11 +17,43 @@ class Place(NamedTuple):
     column: int
 
 
-def _widths(config: Config) -> tuple[int, int, int]:
-    """Return the address bits within a column, within a row, and within a row of all banks."""
-    column = config.column_bytes.bit_length() - 1
-    row = config.row_bytes.bit_length() - 1
-    return column, row, row + config.banks.bit_length() - 1
+def _fields(config: Config) -> dict[str, tuple[int, int]]:
+    """Return the lowest bit and the width of each part of an address above the byte of a burst.
+
+    Of the column this is the burst. Sizes are powers of two and parts stand side by side, each
+    once, so the map between addresses and places is one to one.
+    """
+    sizes = {
+        "row": config.rows,
+        "rank": config.ranks,
+        "bank_group": config.bank_groups,
+        "bank": 4,
+        "column": config.bursts,
+    }
+    fields = {}
+    start = config.burst_bytes.bit_length() - 1
+    for name in reversed(config.address_order):
+        width = sizes[name].bit_length() - 1
+        fields[name] = (start, width)
+        start += width
+    return fields
+
+
+def check_row_order(config: Config) -> None:
+    """Check that a row of all banks is one range of addresses, bank after bank.
+
+    Programs place keys and values so that the banks of a tile hold consecutive parts of it.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    if config.address_order != ROW_ORDER:
+        raise ValueError(
+            f"address_order must be {', '.join(ROW_ORDER)} where programs run, "
+            f"not {', '.join(config.address_order)}"
+        )
 
 
 def place_of(config: Config, address: int) -> Place:
@@ -38,12 +70,13 @@ def place_of(config: Config, address: int) -> Place:
     """
     if not 0 <= address < config.channel_bytes:
         raise ValueError(f"address must be below {config.channel_bytes}, not {address!r}")
-    column, bank, row = _widths(config)
-    return Place(
-        bank=address >> bank & (config.banks - 1),
-        row=address >> row,
-        column=address >> column & (config.columns - 1),
-    )
+    part = {
+        name: address >> start & ((1 << width) - 1)
+        for name, (start, width) in _fields(config).items()
+    }
+    group = part["rank"] * config.bank_groups + part["bank_group"]
+    second = address // config.column_bytes % 2
+    return Place(bank=4 * group + part["bank"], row=part["row"], column=2 * part["column"] + second)
 
 
 def address_of(config: Config, place: Place) -> int:
@@ -53,8 +86,18 @@ def address_of(config: Config, place: Place) -> int:
     >>> address_of(TINY, Place(bank=3, row=1, column=2))
     912
     """
-    column, bank, row = _widths(config)
-    return place.row << row | place.bank << bank | place.column << column
+    group, bank = divmod(place.bank, 4)
+    rank, bank_group = divmod(group, config.bank_groups)
+    part = {
+        "row": place.row,
+        "rank": rank,
+        "bank_group": bank_group,
+        "bank": bank,
+        "column": place.column // 2,
+    }
+    fields = _fields(config)
+    burst = sum(value << fields[name][0] for name, value in part.items())
+    return burst + place.column % 2 * config.column_bytes
 
 
 def split_address(config: Config, address: Value) -> tuple[Value, Value, Value]:
@@ -62,6 +105,11 @@ def split_address(config: Config, address: Value) -> tuple[Value, Value, Value]:
 
     The column is that of the burst: its lowest bit is 0.
     """
-    column, bank, row = _widths(config)
-    burst = address[column + 1 : bank]
-    return address[bank:row], address[row : row + config.rows.bit_length() - 1], Cat(C(0, 1), burst)
+    fields = _fields(config)
+
+    def part(name: str) -> Value:
+        start, width = fields[name]
+        return address[start : start + width]
+
+    bank = Cat(part("bank"), part("bank_group"), part("rank"))
+    return bank, part("row"), Cat(C(0, 1), part("column"))

@@ -7,6 +7,7 @@ from amaranth.utils import exact_log2
 
 from hw.config import Config
 from hw.interconnect import head_layout
+from hw.memory.address_map import split_address
 from hw.memory.commands import Request, request_layout
 
 __all__ = ["DmaEngine", "Engine", "descriptor_layout", "tag_layout"]
@@ -165,11 +166,9 @@ class DmaEngine(wiring.Component):
                 rows_left.eq(following.rows),
             ]
 
-        # The request: a channel address is row, bank, column, byte from the top.
-        column_bits = exact_log2(config.column_bytes)
-        bank_start = exact_log2(config.row_bytes)
-        row_start = bank_start + exact_log2(config.banks)
-        end = row_start + exact_log2(config.rows)
+        # The request.
+        bank, row, column = split_address(config, address)
+        end = exact_log2(config.channel_bytes)
         tag = data.View(tag_layout(config), self.o.payload.tag)
         number = Signal(range(WINDOW))
         m.d.comb += [
@@ -177,9 +176,9 @@ class DmaEngine(wiring.Component):
                 active & ~empty & (address[end:].any() | address[:burst_bits].any() | outside)
             ),
             self.o.payload.kind.eq(Request.WRITE if self._engine is Engine.STORE else Request.READ),
-            self.o.payload.column.eq(address[column_bits:bank_start]),
-            self.o.payload.bank.eq(address[bank_start:row_start]),
-            self.o.payload.row.eq(address[row_start:end]),
+            self.o.payload.column.eq(column),
+            self.o.payload.bank.eq(bank),
+            self.o.payload.row.eq(row),
             tag.place.eq(tile_place),
             tag.number.eq(number),
             tag.engine.eq(self._engine),
