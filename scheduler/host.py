@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw.config import Config
+from hw.pim.operands import check_pim_operands
 from hw.program import Program
 from scheduler.compiler.attention_buffers import Decode
 from scheduler.compiler.iteration_program import (
@@ -122,6 +123,7 @@ class Host:
         while (iteration := self.scheduler.next_iteration()) is not None:
             program = self.compile(iteration)
             check_legal(program)
+            check_pim_operands(self.config, program)
             result = self._execute(program)
             logits = {
                 step.request: np.frombuffer(result.outputs[logits_name(step.request)], "<f4")
