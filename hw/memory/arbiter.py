@@ -1,8 +1,15 @@
 """Arbiter of a channel: which command is next.
 
 The policy, whole. Row commands (ACT, PRE, PREA, REF, PIM_ACTIVATION, PIM_PRECHARGE) are on the bus
-in even cycles, column commands in odd ones; each is chosen one cycle before, from registers. Only
-commands that all constraints allow are looked at.
+in even cycles, column commands in odd ones; each is chosen in the cycle before, from registers.
+Only commands that all constraints allow are looked at.
+
+Either kind is chosen every second cycle, but in one cycle: the choice marks its run as served, and
+the guards, that the next choice of the same kind sees. The longest path goes from the guards and
+the runs through the first free run that qualifies (16 entries, whose bank picks one of the guards),
+the direction, the A form of RD or WR and the command itself to guards and runs. A flow that wants
+it in two cycles has to register each queue's candidates, and to look two cycles ahead in guards
+and rows.
 
 Row: 1. the refresh; 2. the oldest PIM operation, for a GWRITE from a row PRE and ACT of its bank;
 3. PRE (with one row buffer PREA) of rows that keep an accepted tile from its start, once no earlier

@@ -54,6 +54,12 @@ class Controller(wiring.Component):
     the one before it has ended. Requests to one address are served in the order of acceptance.
     A command chosen in one cycle is on the bus in the next.
 
+    A read of an address whose write is pending waits for the write, which it forces, and reads the
+    row. Its data could be forwarded from the memory of pending bursts, for a second read port of
+    that memory and a second source of answers beside the data bus. That would save such a read WR
+    and nCWL + nBL + nWTRL; but then a read would answer without a RD, and tiles, which order reads
+    of their rows by RD, would need a third kind of acceptance.
+
     An accepted request takes part in the choice from the next cycle on. Nothing starves: a run that
     has been the oldest of its kind for ``age`` cycles has its bank to itself, is exempt from the
     preference of PIM for activations, and its direction is not left before it is served. So a

@@ -1,0 +1,24 @@
+"""What a configuration refuses, in its words."""
+
+from dataclasses import replace
+
+import pytest
+
+from hw.presets import TINY
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gwrite": "page"}, r"gwrite must be 'burst' or 'row', not 'page'"),
+        ({"pim_commands": "one"}, r"pim_commands must be 'gemv' or 'separate', not 'one'"),
+        ({"pim_header": 2}, r"pim_header must be True or False, not 2"),
+        ({"subarrays": 3}, r"subarrays must be 0 or a power of two up to rows \(1024\), not 3"),
+        ({"subarrays": 2048}, r"subarrays must be 0 or .* up to rows \(1024\), not 2048"),
+        ({"subarrays": -1}, r"subarrays must be a positive integer, not -1"),
+        ({"postpone": 0}, r"postpone must be a positive integer, not 0"),
+    ],
+)
+def test_value_that_is_none_of_the_choices_is_rejected(changes, message):
+    with pytest.raises(ValueError, match=rf"^{message}$"):
+        replace(TINY, **changes)
