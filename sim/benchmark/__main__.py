@@ -31,6 +31,13 @@ def main() -> int:
         "--markdown", type=Path, metavar="FILE", help="memory, accuracy, npu: write the table, too"
     )
     parser.add_argument(
+        "--largest",
+        type=int,
+        default=64,
+        metavar="N",
+        help="npu: largest array that is compiled, rows and columns (default: 64)",
+    )
+    parser.add_argument(
         "--sample", type=int, metavar="N", help="accuracy: N random inputs instead of all"
     )
     parser.add_argument(
@@ -62,9 +69,8 @@ def main() -> int:
         accuracy.print_accuracies(console, lines)
         text = accuracy.markdown(lines)
     elif arguments.what == "npu":
-        tables = list(npu.sections(console))
-        npu.print_sections(console, tables)
-        text = npu.markdown(tables)
+        tables = list(npu.sections(console, arguments.largest))
+        text = npu.markdown(tables, arguments.largest)
     else:
         found = figures(console)
         print_figures(console, found, "whole channel of paper, compiled RTL")

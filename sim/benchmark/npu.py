@@ -26,11 +26,10 @@ from sim.benchmark.vector_rates import INSTRUCTIONS, measure
 from sim.device import Result
 from sim.rtl import RtlDevice
 
-__all__ = ["Section", "bus_shares", "markdown", "print_sections", "sections", "weight_stream"]
+__all__ = ["Section", "bus_shares", "markdown", "sections", "weight_stream"]
 
-#: Sizes of arrays that are elaborated; the last is elaborated only.
+#: Sizes of arrays that are elaborated.
 _SIZES = (4, 8, 16, 32, 64, 128)
-_LARGEST_COMPILED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +162,12 @@ def _dma() -> Section:
     )
 
 
-def _scale() -> Section:
+def _scale(largest_compiled: int) -> Section:
     rows = []
     for size in _SIZES:
         one = elaborate(size)
         speed = "–"
-        if size <= _LARGEST_COMPILED:
+        if size <= largest_compiled:
             speed = f"{compiled_speed(size)[1]:,.0f}"
         rows.append(
             (
@@ -190,27 +189,31 @@ def _scale() -> Section:
     )
 
 
-def sections(console: Console) -> Iterator[Section]:
-    """Measure one table after the other."""
-    for part in (_utilisation, _gemms, _vector, _dma, _scale):
-        console.print(f"{part.__name__.strip('_')} …")
-        yield part()
+def sections(console: Console, largest_compiled: int) -> Iterator[Section]:
+    """Measure one table after the other, and print each.
 
-
-def print_sections(console: Console, found: Sequence[Section]) -> None:
-    """Print tables."""
-    for section in found:
+    Parameters
+    ----------
+    console
+        Where to print.
+    largest_compiled
+        Largest array that is compiled; a compiler takes long for those of thousands of elements.
+    """
+    for part in (_utilisation, _gemms, _vector, _dma, lambda: _scale(largest_compiled)):
+        section = part()
         table = Table(title=section.title)
         for number, name in enumerate(section.head):
             table.add_column(name, justify="left" if number == 0 else "right")
         for row in section.rows:
             table.add_row(*row)
         console.print(table)
+        yield section
 
 
-def markdown(found: Sequence[Section]) -> str:
+def markdown(found: Sequence[Section], largest_compiled: int) -> str:
     """Return the tables as Markdown."""
-    parts = ["# Figures of the NPU tile", "", "`python -m sim.benchmark npu --markdown FILE`"]
+    command = f"python -m sim.benchmark npu --largest {largest_compiled} --markdown FILE"
+    parts = ["# Figures of the NPU tile", "", f"Made by `{command}`."]
     for section in found:
         parts += ["", f"## {section.title}", "", section.text, ""]
         parts.append(f"| {' | '.join(section.head)} |")

@@ -54,6 +54,6 @@ def test_weight_stream_keeps_every_channel_busy(tails):
 
 def test_tables_become_markdown():
     section = npu.Section("Title", "Words.", ("what", "how many"), [("rows", "4")])
-    assert npu.markdown([section]).endswith(
+    assert npu.markdown([section], 4).endswith(
         "## Title\n\nWords.\n\n| what | how many |\n|---|--:|\n| rows | 4 |"
     )
