@@ -210,7 +210,7 @@ def _refresh(bench: Bench, config: Config) -> Iterator[Figure]:
     yield Figure(
         "refresh, latest REF after its due time",
         f"{both.lateness} cycles",
-        "negative: pulled in",
+        "negative if it was pulled in",
         f"≤ {limit}",
         both.lateness <= limit,
     )
