@@ -13,6 +13,7 @@ import numpy as np
 
 from hw.config import Config
 from hw.isa import Opcode, Queue
+from hw.npu.vector.ports import CONTEXTS
 from hw.program import Block, Label, Program, queue_kind, stream_dtype
 
 __all__ = ["ProgramBuilder", "Region"]
@@ -103,6 +104,9 @@ class ProgramBuilder:
         index = len(self._steps[queue])
         reads, writes = list(reads), list(writes)
         waits = self._waits(queue, self._predecessors(queue, reads, writes))
+        if queue in (Queue.EPILOGUE, Queue.ATTENTION):
+            written = [r.writer[1] for r in (*reads, *writes) if r.writer and r.writer[0] == queue]
+            records["overlap"][0] = max(written, default=-1) <= index - CONTEXTS
         clock = list(self._known[queue])
         clock[queue] = index
         self._steps[queue].append(_Step(records, waits, clock))

@@ -8,6 +8,7 @@ import numpy as np
 
 from hw.config import Config
 from hw.isa import Opcode
+from hw.npu.vector.ports import CONTEXTS
 from hw.program import Program
 from scheduler.compiler.accesses import Access, accesses, memories
 from scheduler.compiler.legality import TokenReplay
@@ -19,9 +20,10 @@ def check_hazards(config: Config, program: Program) -> None:
     """Check that accesses to the same bytes, one of them a write, are ordered.
 
     Instructions of one queue work in their order, but for the sub-units of two queues that overlap:
-    DRAIN with GEMM and WEIGHTS, and GEMV with VECTOR. All others are ordered if the later one (in
-    the total order) waits, at first or at last, for a token that is sent when the earlier one has
-    retired. The program must be legal (:func:`scheduler.compiler.legality.check_legal`).
+    DRAIN with GEMM and WEIGHTS, and GEMV with VECTOR; and what an instruction of a vector unit with
+    ``overlap`` reads, none of the three before it may write. All others are ordered if the later
+    one (in the total order) waits, at first or at last, for a token that is sent when the earlier
+    one has retired. The program must be legal (:func:`scheduler.compiler.legality.check_legal`).
 
     Takes time in proportion to the bytes that are accessed: about a second for an iteration of
     ``tiny``.
@@ -69,8 +71,9 @@ class _Pass:
         for queue, index in self._in_order():
             self.replay.take(queue, index)
             record = {name: values[index] for name, values in columns[queue].items()}
+            at_work = CONTEXTS - 1 if record.get("overlap") else 0
             for access in accesses(self.config, self.program, queue, record):
-                self._access(queue, index, Opcode(record["opcode"]), access)
+                self._access(queue, index, Opcode(record["opcode"]), access, at_work)
             self.replay.send(queue, index)
 
     def _in_order(self) -> list[tuple[int, int]]:
@@ -81,14 +84,19 @@ class _Pass:
         sequence = np.argsort(orders, kind="stable")
         return list(zip(queues[sequence].tolist(), indices[sequence].tolist(), strict=True))
 
-    def _access(self, queue: int, index: int, opcode: Opcode, access: Access) -> None:
+    def _access(self, queue: int, index: int, opcode: Opcode, access: Access, at_work: int) -> None:
+        """Check and note an access; so many instructions before it may not have written all."""
         memory = self.memories[access.memory]
         places = access.granules(memory.granule_bytes)
         user = 2 * queue + (opcode in (Opcode.DRAIN, Opcode.GEMV))
         retired = np.repeat(self.replay.clocks[queue], 2)
         retired[user] = index  # of its own sub-unit, everything before it
         writer = memory.writer[places]
-        late = (writer >= 0) & (memory.written[places] > retired[writer])
+        complete = retired.copy()
+        complete[user] -= 1 + at_work
+        written = memory.written[places]
+        late = (writer >= 0) & (written > complete[writer])
+        late &= (writer != user) | (written != index)
         if late.any():
             place = int(np.argmax(late))
             self._fail(queue, index, access, int(places[place]), int(writer[place]))

@@ -5,6 +5,7 @@ import pytest
 
 from hw.isa import Element, Format, Function, Norm, Opcode, Queue, Reduce, lane_tile_address
 from hw.memory.commands import Command
+from hw.npu.vector.schedule import issue_cycles
 from hw.presets import TINY
 from hw.program import Block, Program, queue_kind, stream_dtype
 from sim.command_trace import ACCEPT
@@ -276,6 +277,42 @@ def test_every_vector_instruction_equals_the_reference(device):
     for content in contents:  # logarithms of magnitudes: also what overflows and what vanishes
         content.view(np.uint16)[0x2000 : 0x2000 + 32] = np.arange(32) * 0x07F1 % 0x10000
     assert_legal(check(device, program, contents))
+
+
+def test_instructions_of_the_same_work_overlap_on_the_tile(device):
+    build = Builder()
+    build(
+        *(Queue.TAIL, Opcode.LOAD, (), [Queue.ATTENTION]),
+        address=0x4000,
+        bursts=8,
+        rows=1,
+        lanes=1,
+        lane_address=0,
+    )
+    shape = {"rows": 1, "n": 8, "o_stride": 16}
+    for index in range(4):
+        build(
+            *(Queue.ATTENTION, Opcode.SOFTMAX, () if index else [Queue.TAIL]),
+            [Queue.STORE] if index == 3 else (),
+            a=lane_tile_address(0, 0x20 * index),
+            o=lane_tile_address(0, 0x400 + 16 * index),
+            x=0x3E800000,
+            overlap=1,
+            **shape,
+        )
+    build(
+        *(Queue.STORE, Opcode.STORE, [Queue.ATTENTION]),
+        address=0x8000,
+        bursts=4,
+        rows=1,
+        lanes=1,
+        lane_address=0x400,
+    )
+    outputs = {"softmax": Block(0, 0x8000, 64)}
+    result = check(device, build.program(ROW_LISTS, outputs), [memory(3), memory(4)])
+    starts = result.starts[Queue.ATTENTION][:4].astype(int)
+    issue = issue_cycles(TINY, Opcode.SOFTMAX, function=0, rows=1, n=8, m=0)
+    assert np.diff(starts).tolist() == [issue] * 3
 
 
 def test_programs_run_one_after_the_other(device):

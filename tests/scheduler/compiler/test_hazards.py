@@ -75,3 +75,14 @@ def test_a_buffer_given_twice_is_found(batch):
     stream["lane_address"][gemvs[1]] = stream["lane_address"][gemvs[0]]
     with pytest.raises(ValueError, match=r"^instructions that share bytes of the lane buffer 0 "):
         check_hazards(TINY, program)
+
+
+def test_overlap_with_an_instruction_that_writes_what_is_read_is_found(batch):
+    requests = batch([32] * 2)
+    program = requests.compile([1, 2], [17, 17], Schedule.HEADS)
+    stream = program.streams[Queue.EPILOGUE]
+    assert stream["overlap"].any()
+    assert not stream["overlap"].all()
+    stream["overlap"] = 1
+    with pytest.raises(ValueError, match=r"^instructions that share bytes of the .* epilogue"):
+        check_hazards(TINY, program)
