@@ -1,0 +1,132 @@
+"""Prove the rules of a memory channel on small geometry, and that faults break the proofs.
+
+``python build/formal.py`` needs the extra ``formal``; it prints each verdict as it comes, then the
+table that docs/formal.md explains. Exit status 0: every property holds and every mutant is caught;
+1: one does not or is not; 2: unusable arguments or tools.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+from rich.console import Console
+from rich.table import Table
+
+from hw.formal.mutants import MUTANTS, Mutant
+from hw.formal.proofs import PROOFS, Task
+from hw.formal.prover import Prover, Verdict
+
+_OUT = Path(__file__).parent / "out" / "formal"
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A verdict to come: of a property, or of the property that a mutant must break."""
+
+    task: Task
+    guarded: str
+    mutant: Mutant | None
+    judge: Callable[[], Verdict]
+
+    def expected(self, verdict: Verdict) -> bool:
+        """Return whether the verdict is as it must be."""
+        return verdict.holds is False if self.mutant else verdict.holds is not False
+
+    def said(self, verdict: Verdict) -> str:
+        """Return the verdict in words."""
+        if verdict.holds is None:
+            reach = "not broken" if self.mutant else "holds"
+            return f"{reach} within {verdict.cycles} cycles of reset"
+        return "for all time" if verdict.holds else f"broken after {verdict.cycles} cycles"
+
+
+def _jobs(rules: set[int], seconds: int, with_proofs: bool, with_mutants: bool) -> Iterator[_Job]:
+    """Make the designs one by one, and what is to be judged of each."""
+    for number, task in enumerate(PROOFS if with_proofs else ()):
+        if task.rule not in rules:
+            continue
+        prover = Prover(task.make(task.geometry), _OUT / f"proof_{number}")
+        for name in prover.properties:
+            yield _Job(task, name, None, _judge(prover, name, task.cycles, seconds))
+    for number, mutant in enumerate(MUTANTS if with_mutants else ()):
+        if mutant.rule not in rules:
+            continue
+        with mutant.fault():
+            prover = Prover(mutant.task.make(mutant.task.geometry), _OUT / f"mutant_{number}")
+        (name, *_) = (n for n in prover.properties if n.startswith(mutant.guarded))
+        yield _Job(mutant.task, name, mutant, _judge(prover, name, mutant.cycles, seconds))
+
+
+def _judge(prover: Prover, name: str, cycles: int | None, seconds: int) -> Callable[[], Verdict]:
+    if cycles is None:
+        return lambda: prover.prove(name, seconds=seconds)
+    return lambda: prover.unroll(name, cycles=cycles, seconds=seconds)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="build/formal.py", description=__doc__.splitlines()[0])
+    rules = sorted({task.rule for task in PROOFS})
+    parser.add_argument("--rule", type=int, nargs="+", choices=rules, default=rules)
+    parser.add_argument("--only", choices=("proofs", "mutants"), help="half of the work")
+    parser.add_argument("--jobs", type=int, default=2, help="properties at a time (default 2)")
+    parser.add_argument("--seconds", type=int, default=400, help="a property may take (400)")
+    options = parser.parse_args(arguments)
+    console = Console(highlight=False)
+    start = monotonic()
+
+    def judge(job: _Job) -> tuple[_Job, Verdict]:
+        verdict = job.judge()
+        mark = "" if job.expected(verdict) else "  <- WRONG"
+        label = f"{job.mutant.name}: {job.guarded}" if job.mutant else job.guarded
+        console.print(
+            f"{verdict.seconds:6.1f} s  rule {job.task.rule}, {job.task.geometry.name}: "
+            f"{label}: {job.said(verdict)}{mark}",
+            soft_wrap=True,
+        )
+        return job, verdict
+
+    with_proofs, with_mutants = options.only != "mutants", options.only != "proofs"
+    try:
+        with ThreadPoolExecutor(options.jobs) as pool:
+            jobs = _jobs(set(options.rule), options.seconds, with_proofs, with_mutants)
+            running = [pool.submit(judge, job) for job in jobs]
+            results = [future.result() for future in running]
+    except ValueError as error:
+        print(f"build/formal.py: {error}", file=sys.stderr)
+        return 2
+    wrong = sum(not job.expected(verdict) for job, verdict in results)
+    _summary(console, results)
+    print(f"{len(results)} verdicts, {wrong} wrong, {monotonic() - start:.0f} s")
+    return 1 if wrong else 0
+
+
+def _summary(console: Console, results: list[tuple[_Job, Verdict]]) -> None:
+    """Print a line for each rule and geometry, and one for each mutant."""
+    table = Table("rule", "geometry", "properties", "proven", "s", title="What was proven")
+    groups: dict[tuple[int, str], list[tuple[_Job, Verdict]]] = {}
+    for job, verdict in results:
+        if not job.mutant:
+            groups.setdefault((job.task.rule, job.task.geometry.name), []).append((job, verdict))
+    for (rule, geometry), members in groups.items():
+        said = [job.said(verdict) for job, verdict in members]
+        proven = ", ".join(f"{said.count(text)} {text}" for text in dict.fromkeys(said))
+        seconds = sum(verdict.seconds for _job, verdict in members)
+        table.add_row(
+            str(rule) if rule else "queue", geometry, str(len(said)), proven, f"{seconds:.0f}"
+        )
+    console.print(table)
+    table = Table("mutant", "property of rule", "", title="What the mutants break")
+    for job, verdict in results:
+        if job.mutant:
+            rule = f"{job.task.rule}: {job.guarded}"
+            table.add_row(job.mutant.name, rule, job.said(verdict))
+    console.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""The rules that a memory channel never breaks, as properties that a model checker can prove."""

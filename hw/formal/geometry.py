@@ -1,0 +1,72 @@
+"""Channels small enough to be proven: the least sizes, and timing of a few cycles."""
+
+from dataclasses import replace
+
+from hw.config import Config
+from hw.memory.timing import Timing
+
+__all__ = ["BLOCKED", "GEOMETRIES", "ONE_RANK", "TWO_GROUPS", "TWO_RANKS", "TWO_SLOTS"]
+
+#: The least that the pipelines of the die allow (chosen): nRCD 3, nCWL 4, nCL 7, nBL 2. All others
+#: differ as they do in ``paper``: S below L, nRAS above nRCD, nFAW above four times nRRDS.
+#: nREFI is the least that a tile fits into, so that every tile pulls a refresh in: within some 30
+#: cycles of reset there are both.
+_TIMING = Timing(
+    nRCD=3,
+    nRP=2,
+    nRAS=5,
+    nRRDS=2,
+    nRRDL=3,
+    nFAW=9,
+    nCCDS=1,
+    nCCDL=2,
+    nCL=7,
+    nCWL=4,
+    nBL=2,
+    nWR=2,
+    nWTRS=2,
+    nWTRL=3,
+    nRTPS=2,
+    nRTPL=2,
+    nREFI=28,
+    nRFC=6,
+    nTURN=1,
+)
+
+#: Four banks of two rows of one burst; queues of two, one accumulator.
+ONE_RANK = Config(
+    name="one rank",
+    channels=1,
+    ranks=1,
+    bank_groups=1,
+    rows=2,
+    row_bytes=8,
+    column_bytes=4,
+    vector_buffer_rows=1,
+    slots=1,
+    partial_sums=4,
+    timing=_TIMING,
+    array_rows=1,
+    array_columns=1,
+    lanes=1,
+    weight_ring_bytes=64,
+    lane_buffer_bytes=64,
+    activation_bytes=64,
+    accumulator_rows=1,
+    read_queue=2,
+    write_queue=2,
+    write_high=2,
+    write_low=1,
+    age=8,
+    postpone=1,
+)
+
+#: With more banks or longer GEMVs, the longest tile needs more time between two refreshes.
+_WIDER = replace(ONE_RANK, timing=replace(_TIMING, nREFI=40))
+TWO_RANKS = replace(_WIDER, name="two ranks", ranks=2)
+TWO_SLOTS = replace(_WIDER, name="two slots", slots=2, row_bytes=16)
+TWO_GROUPS = replace(_WIDER, name="two groups", bank_groups=2)
+BLOCKED = replace(ONE_RANK, name="one row buffer", row_buffers=1)
+
+#: Every geometry by its name.
+GEOMETRIES = {g.name: g for g in (ONE_RANK, TWO_RANKS, TWO_GROUPS, TWO_SLOTS, BLOCKED)}

@@ -1,0 +1,190 @@
+"""Faults put into the elaborated design, each of which breaks a property that must notice it.
+
+The hardware has no switch for them: while a design is made, one line of a table or one method is
+replaced (:func:`unittest.mock.patch`), and what is elaborated is otherwise the same source.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from unittest.mock import patch
+
+from amaranth.hdl import *
+
+from hw.config import Config
+from hw.formal.proofs import PROOFS, Task
+from hw.memory import guards, request_queue, row_state
+from hw.memory.arbiter import Arbiter
+from hw.memory.commands import Command
+from hw.memory.constraints import Constraint, Scope, constraints
+from hw.memory.data_path import DataPath
+from hw.memory.refresh import Refresh
+from hw.memory.request_queue import RequestQueue
+
+__all__ = ["MUTANTS", "Mutant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A fault.
+
+    Attributes
+    ----------
+    name
+        What is wrong.
+    fault
+        Puts it into all that is elaborated inside the context.
+    rule
+        The rule whose proof must fail.
+    guarded
+        How the name of the property that must be broken begins.
+    cycles
+        Depth within which it is.
+    """
+
+    name: str
+    fault: Callable[[], AbstractContextManager[object]]
+    rule: int
+    guarded: str
+    cycles: int = 40
+
+    @property
+    def task(self) -> Task:
+        """The proof that must fail: the first of its rule."""
+        return next(task for task in PROOFS if task.rule == self.rule)
+
+
+def _guards_follow(change: Callable[[Constraint], Constraint | None]):
+    """Give the guards, and nothing else, another table."""
+
+    def changed(config: Config) -> list[Constraint]:
+        lines = [change(line) for line in constraints(config)]
+        return [line for line in lines if line is not None]
+
+    return lambda: patch.object(guards, "constraints", changed)
+
+
+def _is_line(line: Constraint, scope: Scope, first: Command, later: Command) -> bool:
+    return line.scope is scope and first in line.first and later in line.later
+
+
+def _shorter(scope: Scope, first: Command, later: Command):
+    """Let the guards wait a cycle less between two commands."""
+
+    def change(line: Constraint) -> Constraint:
+        if line.window > 1 or not _is_line(line, scope, first, later):
+            return line
+        return line._replace(gap=lambda timing: line.gap(timing) - 1)
+
+    return _guards_follow(change)
+
+
+def _ignored(cls: type, member: str, value: int | None = None):
+    """Let a component use a constant for an input, or drive nothing with an output (None)."""
+
+    @contextmanager
+    def fault() -> Iterator[None]:
+        elaborate = cls.elaborate
+
+        def faulty(self, platform):
+            kept = getattr(self, member)
+            other = Signal.like(kept) if value is None else Const(value, kept.shape())
+            setattr(self, member, other)
+            made = elaborate(self, platform)
+            setattr(self, member, kept)
+            return made
+
+        with patch.object(cls, "elaborate", faulty):
+            yield
+
+    return fault
+
+
+MUTANTS = (
+    Mutant(
+        "guard of nRAS one cycle short",
+        _shorter(Scope.BANK, Command.ACT, Command.PRE),
+        1,
+        "timing: ACT to PRE",
+    ),
+    Mutant(
+        "guard of write to read one cycle short",
+        _shorter(Scope.BANK_GROUP, Command.WR, Command.RD),
+        1,
+        "timing: WR/WRA to RD/RDA/PIM_GWRITE, bank group",
+    ),
+    Mutant(
+        "four-activate window forgotten",
+        _guards_follow(lambda line: None if line.window > 1 else line),
+        1,
+        "timing: ACT/PIM_ACTIVATION to ACT/PIM_ACTIVATION, rank: nFAW",
+    ),
+    Mutant(
+        "PIM_ACTIVATION counted as one opening",
+        lambda: patch.object(guards, "OPENINGS", {Command.ACT: 1, Command.PIM_ACTIVATION: 1}),
+        1,
+        "timing: ACT/PIM_ACTIVATION to ACT/PIM_ACTIVATION, rank: nFAW",
+    ),
+    Mutant(
+        "the next command of a rank does not wait for refresh",
+        _guards_follow(lambda line: None if Command.REF in line.first else line),
+        1,
+        "timing: REF to",
+    ),
+    Mutant(
+        "a row opened in both row buffers",
+        lambda: patch.object(row_state, "rows_conflict", lambda config, a, b: Const(0)),
+        2,
+        "no row is open",
+    ),
+    Mutant(
+        "refresh inside a tile",
+        _ignored(Refresh, "tile_runs", 0),
+        2,
+        "REF finds",
+        cycles=60,
+    ),
+    Mutant(
+        "vector burst written over a half in use",
+        _ignored(Arbiter, "vector_clear", 1),
+        4,
+        "no column lands",
+    ),
+    Mutant(
+        "result sent into the window of another",
+        _ignored(Arbiter, "gemv_clear", 1),
+        8,
+        "one driver",
+    ),
+    Mutant(
+        "a tile does not wait for earlier requests",
+        _ignored(RequestQueue, "before_tile"),
+        3,
+        "a tile opens a row after",
+    ),
+    Mutant(
+        "later requests do not wait for a tile",
+        lambda: patch.object(request_queue, "rows_conflict", lambda config, a, b: Const(0)),
+        3,
+        "no later request",
+    ),
+    Mutant(
+        "refresh is never asked for",
+        _ignored(Refresh, "ref"),
+        5,
+        "no REF is late",
+        cycles=70,
+    ),
+    Mutant(
+        "reads and writes of one address take no turns (stale reads)",
+        _ignored(RequestQueue, "same"),
+        7,
+        "a read gives",
+    ),
+    Mutant(
+        "the tag of another place of the run is answered",
+        _ignored(DataPath, "slot", 0),
+        7,
+        "no read is answered",
+    ),
+)

@@ -1,0 +1,122 @@
+"""The queue of PIM operations as a property: what leaves is what entered, in order, with its times.
+
+The proofs of the controller rest on it: they assume whole tiles where operations leave the queue.
+"""
+
+from amaranth.hdl import *
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.config import Config
+from hw.memory.commands import PimOperation
+from hw.memory.pim_queue import PimQueue
+from hw.pim.results import result_cycles, result_latency
+
+__all__ = ["QueueProof", "times_agree"]
+
+
+def _times(config: Config, operation) -> dict[str, Value]:
+    """Return the times that the fields of a GEMV give, by their names in the queue."""
+    gap = config.timing.nCCDL
+    latency = result_latency(config)
+    period = result_cycles(config) + (config.timing.nTURN if config.ranks > 1 else 0)
+    extent = (operation.slots * operation.k - 1) * gap
+    step = (operation.k - 1) * gap
+    by_columns = extent + latency + period
+    by_results = step + latency + operation.slots * period
+    end = Mux(by_columns > by_results, by_columns, by_results)
+    return {"extent": extent, "step": step, "first": step + latency, "end": end}
+
+
+def times_agree(config: Config, operation) -> Value:
+    """Return whether the times of an operation in the queue are those that its fields give."""
+    times = _times(config, operation)
+    agree = Cat(operation[name] == value for name, value in times.items()).all()
+    return (operation.operation != PimOperation.GEMV) | agree
+
+
+#: Fields of which the proofs assume nothing.
+_FREE = ("tiles", "length")
+
+
+class QueueProof(wiring.Component):
+    """The queue of PIM operations alone, and one operation, entered at any time, that is watched.
+
+    Parameters
+    ----------
+    config
+        Of the channel.
+
+    Attributes
+    ----------
+    properties
+        Names, in the order of the bits of ``broken``.
+
+    Members
+    -------
+    operation, valid, pop, watch : ``In``
+        Free: the operation at the entry, whether it is there, whether the oldest leaves, and
+        whether the one that enters is watched (the first such).
+    broken : ``Out(properties)``
+        A bit a property: broken in this cycle.
+    """
+
+    def __init__(self, config: Config):
+        self._config = config
+        self._queue = PimQueue(config)
+        self._fields = [name for name in self._queue.head.shape().members if name not in _FREE]
+        self.properties = [
+            f"the queue keeps the order of PIM operations: {name}" for name in self._fields
+        ]
+        super().__init__(
+            {
+                "operation": In(self._queue.i.payload.shape()),
+                "valid": In(1),
+                "pop": In(1),
+                "watch": In(1),
+                "broken": Out(len(self._fields)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.queue = queue = self._queue
+        head, layout = queue.head, self.operation.shape()
+        entered, left = Signal(), Signal()
+        m.d.comb += [
+            queue.i.payload.eq(self.operation),
+            queue.i.valid.eq(self.valid),
+            queue.pop.eq(self.pop & queue.valid),
+            entered.eq(queue.i.valid & queue.i.ready),
+            left.eq(queue.pop),
+        ]
+        inside, ahead = Signal(5), Signal(5)
+        watched, watching, seen = Signal.like(head), Signal(), Signal()
+        multiplies = Signal()  # the watched operation is a GEMV within the row and the slots
+        config, operation = self._config, self.operation
+        columns = (operation.k != 0) & (operation.k <= config.columns)
+        slots = (operation.slots != 0) & (operation.slots <= config.slots)
+        m.d.sync += inside.eq(inside + entered - left)
+        with m.If(entered & self.watch & ~seen):
+            m.d.sync += [
+                *(
+                    watched[name].eq(operation[name])
+                    for name in self._fields
+                    if name in layout.members
+                ),
+                *(watched[name].eq(value) for name, value in _times(config, operation).items()),
+                multiplies.eq((operation.operation == PimOperation.GEMV) & columns & slots),
+                watching.eq(1),
+                seen.eq(1),
+                ahead.eq(inside - left),
+            ]
+        with m.Elif(watching & left):
+            m.d.sync += [ahead.eq(ahead - 1), watching.eq(ahead != 0)]
+        oldest = watching & queue.valid & (ahead == 0)
+        m.d.comb += self.broken.eq(
+            Cat(
+                oldest & (head[name] != watched[name]) & (multiplies | (name in layout.members))
+                for name in self._fields
+            )
+        )
+        return m

@@ -1,0 +1,56 @@
+"""Rule 5 as properties: refresh is late or early by no more than may be."""
+
+from amaranth.hdl import *
+
+from hw.formal.proof import Proof
+from hw.memory.commands import Command, PimOperation
+from hw.memory.constraints import Scope
+from hw.memory.refresh import longest_tile
+
+__all__ = ["assume_announced_tiles", "refresh_rules"]
+
+
+def assume_announced_tiles(proof: Proof) -> None:
+    """Assume that tiles last no longer than announced.
+
+    A tile has one GEMV and no vector bursts, headers announce no less than the longest tile, and
+    the operations of a tile that has started are there when the controller looks for them.
+    """
+    m, queue, tiles = proof.m, proof.part("pim"), proof.part("tiles")
+    operation = queue.head.operation
+    multiplied = Signal()
+    with m.If(queue.pop & (operation == PimOperation.GEMV)):
+        m.d.sync += multiplied.eq(1)
+    with m.If(queue.pop & (operation == PimOperation.PRECHARGE)):
+        m.d.sync += multiplied.eq(0)
+    inside = tiles.started
+    proof.assume(~inside | queue.valid)
+    proof.assume(~(inside & (operation == PimOperation.GWRITE)))
+    proof.assume(~(multiplied & (operation == PimOperation.GEMV)))
+    header = queue.valid & (operation == PimOperation.HEADER)
+    proof.assume(~header | (queue.head.length >= longest_tile(proof.config)))
+
+
+def refresh_rules(proof: Proof) -> dict[str, Value]:
+    """Return conditions that a rank is refreshed too late or too early.
+
+    Tiles are assumed to last no longer than announced (:func:`assume_announced_tiles`).
+
+    The n-th refresh is due n × nREFI cycles after reset.
+    """
+    assume_announced_tiles(proof)
+    bus, config, m = proof.bus, proof.config, proof.m
+    interval, limit = config.timing.nREFI, config.postpone
+    since = Signal(range(interval))
+    due = since == interval - 1
+    m.d.sync += since.eq(Mux(due, 0, since + 1))
+    late, early = [], []
+    for rank in range(config.ranks):
+        owed = Signal(range(-limit - 2, limit + 3), name=f"owed_{rank}")
+        m.d.sync += owed.eq(owed + due - bus.names({Command.REF}, Scope.RANK, rank))
+        late.append(owed > limit)
+        early.append(owed < -limit)
+    return {
+        f"no REF is late by more than {limit} × nREFI": Cat(late).any(),
+        f"no more than {limit} REF are pulled in": Cat(early).any(),
+    }
