@@ -123,8 +123,8 @@ def _summary(console: Console, results: list[tuple[_Job, Verdict]]) -> None:
     table = Table("mutant", "property of rule", "", title="What the mutants break")
     for job, verdict in results:
         if job.mutant:
-            rule = f"{job.task.rule}: {job.guarded}"
-            table.add_row(job.mutant.name, rule, job.said(verdict))
+            guarded = f"{job.task.rule}: {job.guarded}"
+            table.add_row(job.mutant.name, guarded, job.said(verdict))
     console.print(table)
 
 

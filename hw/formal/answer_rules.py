@@ -34,7 +34,7 @@ def answer_rules(proof: Proof) -> dict[str, Value]:
     column = proof.any_constant(len(command.column), "watched_column")
     initial = proof.any_constant(2, "initial")
 
-    def word(name: str) -> tuple[Signal, Signal]:
+    def word(name: str) -> tuple[Value, Signal]:
         """Return a register that starts with the initial word, and what it holds."""
         written, value = Signal(2, name=f"{name}_written"), Signal(2, name=name)
         held = Signal(2, name=f"{name}_held")

@@ -7,6 +7,12 @@ from hw.memory.commands import PimOperation
 
 __all__ = ["whole_tiles"]
 
+#: The operations that are given: neither vector bursts from rows nor products one by one.
+_KINDS = (
+    *(PimOperation.HEADER, PimOperation.GWRITE, PimOperation.ACTIVATION, PimOperation.GEMV),
+    PimOperation.PRECHARGE,
+)
+
 
 def whole_tiles(m: Module, config: Config, operation, valid: Value, taken: Value) -> Value:
     """Return whether an operation continues tiles as the controller's documentation asks.
@@ -14,7 +20,7 @@ def whole_tiles(m: Module, config: Config, operation, valid: Value, taken: Value
     A tile is an ACTIVATION of every bank group, in any order and all with one row, then GEMV
     operations, then PRECHARGE; headers stand between tiles, vector bursts anywhere. A GEMV has at
     least one column of at least one slot, and stays within the slots and the columns of a row;
-    bursts start at even columns. When operations come is free: they may stop anywhere, for ever.
+    bursts start at even columns and come from the data bus. When operations come is free: they may stop anywhere, for ever.
 
     Parameters
     ----------
@@ -39,7 +45,7 @@ def whole_tiles(m: Module, config: Config, operation, valid: Value, taken: Value
     columns = operation.slots * operation.k
     gemv = is_any(PimOperation.GEMV)
     conditions = [
-        ~valid | is_any(*PimOperation),
+        ~valid | is_any(*_KINDS),
         ~activates | ~opened.bit_select(operation.group, 1),
         ~activates | (opened == 0) | (row == operation.row),
         ~is_any(PimOperation.GEMV, PimOperation.PRECHARGE) | opened.all(),

@@ -9,8 +9,7 @@ __all__ = ["BLOCKED", "GEOMETRIES", "ONE_RANK", "TWO_GROUPS", "TWO_RANKS", "TWO_
 
 #: The least that the pipelines of the die allow (chosen): nRCD 3, nCWL 4, nCL 7, nBL 2. All others
 #: differ as they do in ``paper``: S below L, nRAS above nRCD, nFAW above four times nRRDS.
-#: nREFI is the least that a tile fits into, so that every tile pulls a refresh in: within some 30
-#: cycles of reset there are both.
+#: nREFI leaves room for the longest tile and little more.
 _TIMING = Timing(
     nRCD=3,
     nRP=2,
@@ -28,7 +27,7 @@ _TIMING = Timing(
     nWTRL=3,
     nRTPS=2,
     nRTPL=2,
-    nREFI=28,
+    nREFI=44,
     nRFC=6,
     nTURN=1,
 )
@@ -62,7 +61,7 @@ ONE_RANK = Config(
 )
 
 #: With more banks or longer GEMVs, the longest tile needs more time between two refreshes.
-_WIDER = replace(ONE_RANK, timing=replace(_TIMING, nREFI=40))
+_WIDER = replace(ONE_RANK, timing=replace(_TIMING, nREFI=72))
 TWO_RANKS = replace(_WIDER, name="two ranks", ranks=2)
 TWO_SLOTS = replace(_WIDER, name="two slots", slots=2, row_bytes=16)
 TWO_GROUPS = replace(_WIDER, name="two groups", bank_groups=2)
