@@ -20,7 +20,8 @@ def whole_tiles(m: Module, config: Config, operation, valid: Value, taken: Value
     A tile is an ACTIVATION of every bank group, in any order and all with one row, then GEMV
     operations, then PRECHARGE; headers stand between tiles, vector bursts anywhere. A GEMV has at
     least one column of at least one slot, and stays within the slots and the columns of a row;
-    bursts start at even columns and come from the data bus. When operations come is free: they may stop anywhere, for ever.
+    bursts start at even columns and come from the data bus. When operations come is free: they may
+    stop anywhere, for ever.
 
     Parameters
     ----------
