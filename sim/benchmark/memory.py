@@ -150,13 +150,12 @@ def _command_bus(bench: Bench, config: Config) -> Iterator[Figure]:
     shape = TileShape.logit(config, D_HEAD)
     rates = bench.tiles_alone(config, shape)
     yield Figure("C/A bus, logit tiles with PIM_GEMV", _percent(rates.commands))
-    # Without PIM_GEMV each column and each result takes a command of its own.
-    commands = config.groups + shape.columns + shape.results + 1
-    beside = 2 * config.ranks / config.timing.nREFI  # PREA and REF
+    separate = replace(config, pim_commands="separate")
+    alone = bench.tiles_alone(separate, shape)
     yield Figure(
         "C/A bus, the same with PIM_DOTPRODUCT and PIM_RDRESULT",
-        _percent(commands / rates.tile + beside),
-        f"counted, not run: {commands} commands a tile instead of {config.groups + 2}",
+        _percent(alone.commands),
+        f"{shape.columns + shape.results} commands instead of one; {alone.tile:.1f} cycles a tile",
     )
 
 

@@ -11,14 +11,15 @@ __all__ = ["GEOMETRIES"]
 _BUSY = replace(TINY.timing, nREFI=900, nRFC=60)
 
 #: Geometries by name. Their variety is chosen: ranks, bank groups, columns of 4 to 32 bytes,
-#: results of one beat and of several, one row buffer and two, subarrays, other timing.
+#: results of one beat and of several, one row buffer and two, subarrays, other timing;
+#: vectors from bursts of rows and from whole rows, no headers, GEMVs as single commands.
 GEOMETRIES: dict[str, Config] = {
     config.name: config
     for config in (
         PAPER,
         replace(TINY, name="tiny", timing=_BUSY),
-        replace(TINY, name="tiny-blocked", timing=_BUSY, row_buffers=1),
-        replace(TINY, name="subarrays", timing=_BUSY, subarrays=4, rows=64),
+        replace(TINY, name="tiny-blocked", timing=_BUSY, row_buffers=1, gwrite="row"),
+        replace(TINY, name="subarrays", timing=_BUSY, subarrays=4, rows=64, pim_header=False),
         replace(
             TINY,
             name="two-ranks",
@@ -29,7 +30,14 @@ GEOMETRIES: dict[str, Config] = {
             timing=replace(_BUSY, nTURN=2),
         ),
         replace(TINY, name="four-ranks", ranks=4, row_bytes=256, column_bytes=16, slots=4),
-        replace(TINY, name="hbm3-timing", bank_groups=2, timing=HBM3.timing, partial_sums=4),
+        replace(
+            TINY,
+            name="hbm3-timing",
+            bank_groups=2,
+            timing=HBM3.timing,
+            partial_sums=4,
+            pim_commands="separate",
+        ),
         replace(
             TINY,
             name="aim-timing",

@@ -14,7 +14,7 @@ from hw.config import Config
 from hw.memory.commands import PimOperation, Request
 from hw.pim.mac_unit import accumulate_golden
 from hw.pim.results import result_beats
-from sim.command_trace import ACCEPT
+from sim.command_trace import ACCEPT, KINDS
 from sim.memory_channel import ChannelLog
 
 __all__ = ["FlatMemory", "check_log"]
@@ -99,6 +99,16 @@ class _MacUnits:
         start = int(operation["offset"])
         self.vectors[operation["half"], start : start + 2] = burst
 
+    def gwrite_row(self, operation: np.void, row: _Bytes) -> None:
+        """Put a burst of a bank's row, or all of it, into the vector buffer."""
+        config = self.config
+        count = config.columns if config.gwrite == "row" else 2
+        columns = from_bits(row.view("<u2")).reshape(config.columns, -1)
+        step = np.arange(count)
+        place = (int(operation["offset"]) + step) % config.vector_columns
+        chosen = columns[(int(operation["column"]) + step) % config.columns]
+        self.vectors[operation["half"], place] = chosen
+
     def gemv(self, operation: np.void, row: _Floats) -> list[_Floats]:
         """Multiply columns of a row, ``[banks, columns, lanes]``; return the results read."""
         slots, k = int(operation["slots"]), int(operation["k"])
@@ -137,7 +147,8 @@ def _expected_results(
     config: Config, memory: FlatMemory, requests: _Stream, pim: _Stream, log: ChannelLog
 ) -> NDArray[np.uint32]:
     """Return the results that the PIM operations must give, as bits; all writes are done then."""
-    accepts = log.trace[(log.trace["command"] == ACCEPT) & (log.trace["kind"] == 2)]
+    is_pim = np.isin(log.trace["kind"], [KINDS.index("tile"), KINDS.index("gwrite")])
+    accepts = log.trace[(log.trace["command"] == ACCEPT) & is_pim]
     starts = iter(np.searchsorted(log.entered, accepts["cycle"].astype(np.int64)).tolist())
     units, row = _MacUnits(config), None
     written, found, in_tile = 0, [], False
@@ -145,6 +156,11 @@ def _expected_results(
         code = PimOperation(operation["operation"])
         if code is PimOperation.GWRITE:
             units.gwrite(operation)
+        elif code is PimOperation.GWRITE_ROW:
+            start = next(starts)
+            memory.write(requests[written:start])
+            written = start
+            units.gwrite_row(operation, memory.row(int(operation["row"]))[operation["bank"]])
         elif code is PimOperation.ACTIVATION and not in_tile:
             in_tile, start = True, next(starts)
             memory.write(requests[written:start])

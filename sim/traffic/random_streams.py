@@ -98,6 +98,8 @@ def random_operations(
                     "data": random_numbers(rng, config.burst_bytes),
                 }
             )
+        for _ in range(rng.choice([0, 0, 1, 3])):
+            operations.append(_gwrite_row(config, rng, rows))
         shapes = [_random_gemvs(config, rng) for _ in range(together)]
         if rng.random() < 0.7:
             columns = max(sum(gemv["slots"] * gemv["k"] for gemv in gemvs) for gemvs in shapes)
@@ -120,6 +122,20 @@ def random_operations(
         np.where(pace > 0.995, rng.integers(0, 2000, len(stream)), 0),
     )
     return stream
+
+
+def _gwrite_row(config: Config, rng: np.random.Generator, rows: list[int]) -> dict[str, object]:
+    """Return a GWRITE from a row: of a burst, or of all of it where the configuration says so."""
+    whole = config.gwrite == "row"
+    size = config.columns if whole else 2
+    return {
+        "operation": PimOperation.GWRITE_ROW,
+        "bank": rng.integers(config.banks),
+        "row": rng.choice(rows),
+        "column": 0 if whole else 2 * rng.integers(config.bursts),
+        "half": rng.integers(2),
+        "offset": 2 * rng.integers((config.vector_columns - size) // 2 + 1),
+    }
 
 
 def _random_gemvs(config: Config, rng: np.random.Generator) -> list[dict[str, int]]:
