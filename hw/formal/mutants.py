@@ -142,7 +142,7 @@ MUTANTS = (
         _ignored(Refresh, "tile_runs", 0),
         2,
         "REF finds",
-        cycles=60,
+        cycles=100,
     ),
     Mutant(
         "vector burst written over a half in use",
@@ -173,7 +173,7 @@ MUTANTS = (
         _ignored(Refresh, "ref"),
         5,
         "no REF is late",
-        cycles=70,
+        cycles=100,
     ),
     Mutant(
         "reads and writes of one address take no turns (stale reads)",

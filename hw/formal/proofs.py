@@ -80,8 +80,8 @@ PROOFS = (
     Task(2, BLOCKED, _rows),
     Task(3, ONE_RANK, _order, 32),
     Task(4, TWO_SLOTS, _vector_buffer),
-    Task(5, ONE_RANK, _refresh, 64),
-    Task(5, replace(ONE_RANK, name="one rank, two postponed", postpone=2), _refresh, 64),
+    Task(5, ONE_RANK, _refresh, 100),
+    Task(5, replace(ONE_RANK, name="one rank, two postponed", postpone=2), _refresh, 144),
     Task(7, ONE_RANK, _answers, 32),
     Task(8, ONE_RANK, _data_bus),
 )
