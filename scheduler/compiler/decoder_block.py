@@ -138,31 +138,36 @@ class DenseCompiler:
             if rotary and self.shape.biases:
                 self._bias(layer, "b_qkv", buffers.qkv, width, rows, first, count, label)
             turned = min(count, max(0, self.layout.value_column - first)) if rotary else 0
-            for decode in decodes:
-                a = Operand(buffers.qkv, decode.row * width * 4, 0, Format.BINARY32)
-                o = Operand(request_qkv(decode), 0, 0, Format.BF16)
-                if turned:
-                    self.vector_unit.rotary(
-                        label,
-                        turned // self.shape.d_head,
-                        self.shape.d_head,
-                        first=first,
-                        a=a,
-                        rotation=self._rotation(decode, buffers, rows),
-                        o=o,
-                    )
-                if count > turned:
-                    b = None if rotary else bias
-                    self.vector_unit.elementwise(
-                        Element.COPY if b is None else Element.ADD,
-                        label,
-                        1,
-                        count - turned,
-                        first=first + turned,
-                        a=a,
-                        b=b,
-                        o=o,
-                    )
+            operands = [
+                (
+                    decode,
+                    Operand(buffers.qkv, decode.row * width * 4, 0, Format.BINARY32),
+                    Operand(request_qkv(decode), 0, 0, Format.BF16),
+                )
+                for decode in decodes
+            ]
+            for decode, a, o in operands if turned else ():
+                self.vector_unit.rotary(
+                    label,
+                    turned // self.shape.d_head,
+                    self.shape.d_head,
+                    first=first,
+                    a=a,
+                    rotation=self._rotation(decode, buffers, rows),
+                    o=o,
+                )
+            b = None if rotary else bias
+            for _decode, a, o in operands if count > turned else ():
+                self.vector_unit.elementwise(
+                    Element.COPY if b is None else Element.ADD,
+                    label,
+                    1,
+                    count - turned,
+                    first=first + turned,
+                    a=a,
+                    b=b,
+                    o=o,
+                )
 
         self._norm(layer, "ln1", buffers, rows, label)
         ends = self.layout.ends if by_group else (width,)
