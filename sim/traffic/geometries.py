@@ -34,6 +34,8 @@ GEOMETRIES: dict[str, Config] = {
             TINY,
             name="hbm3-timing",
             bank_groups=2,
+            row_bytes=256,
+            column_bytes=32,
             timing=HBM3.timing,
             partial_sums=4,
             pim_commands="separate",

@@ -6,6 +6,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hw.memory.commands import PimOperation, Request
+from hw.memory.refresh import longest_tile
+from hw.memory.result_windows import check_result_latency
+from hw.pim.column_path import check_timing
+from hw.pim.mac_unit import check_partial_sums
 from sim.channel_workload import TileShape, tiles
 from sim.memory_channel import CompiledChannel, request_dtype
 from sim.traffic.geometries import GEOMETRIES
@@ -148,3 +152,11 @@ def test_random_operations_stay_within_row_slots_and_vector_buffer():
         assert column.max() <= config.columns, name
         assert offset.max() <= config.vector_columns, name
         assert (gemvs["slot"] + gemvs["slots"]).max() <= config.slots, name
+
+
+@pytest.mark.parametrize("config", GEOMETRIES.values(), ids=GEOMETRIES)
+def test_every_geometry_can_be_built(config):
+    check_result_latency(config)
+    check_partial_sums(config)
+    check_timing(config)
+    assert longest_tile(config) < config.postpone * config.timing.nREFI
