@@ -47,6 +47,7 @@ def whole_tiles(m: Module, config: Config, operation, valid: Value, taken: Value
     gemv = is_any(PimOperation.GEMV)
     conditions = [
         ~valid | is_any(*_KINDS),
+        ~activates | (operation.group < config.groups),
         ~activates | ~opened.bit_select(operation.group, 1),
         ~activates | (opened == 0) | (row == operation.row),
         ~is_any(PimOperation.GEMV, PimOperation.PRECHARGE) | opened.all(),
