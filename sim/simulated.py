@@ -45,6 +45,7 @@ class SimulatedDevice:
         self._power_up()
 
     def _power_up(self) -> None:
+        self._sim.advance()  # a testbench that never starts would be reported when it is dropped
         self.cycles = 0
         self._begun = False
         self._error: DeviceError | None = None
@@ -108,8 +109,8 @@ class SimulatedDevice:
     async def _work(self, ctx: SimulatorContext) -> None:
         """Run programs as they come. Between two of them no time passes."""
         while True:
-            job = self._job
-            assert job is not None, "the simulation advances only while a program runs"
+            while (job := self._job) is None:
+                await ctx.delay(0)
             for name, memory in self._memories.items():
                 new, old = self._held[name], self._written[name]
                 for row in np.flatnonzero((new != old).any(axis=1)).tolist():
