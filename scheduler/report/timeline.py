@@ -140,6 +140,7 @@ def _draw_pieces(axes: Axes, pieces: list[_Piece], points_per_cycle: float) -> N
             facecolor=_COLORS[sub_batch % len(_COLORS)][paler],
             edgecolor="white",
             linewidth=0.4 if wide else 0,
+            snap=wide,  # bars narrower than a pixel give it a share of their colour
         )
 
 

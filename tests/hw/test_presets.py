@@ -4,6 +4,7 @@ from amaranth.hdl import Fragment
 from hw.memory.bank import Bank
 from hw.memory.controller import Controller
 from hw.memory.refresh import longest_tile
+from hw.memory.tile_length import tile_cycles
 from hw.presets import PRESETS
 
 
@@ -18,7 +19,9 @@ def test_controller_and_bank_of_a_preset_elaborate(name):
 @pytest.mark.parametrize("name", PRESETS)
 def test_tile_of_a_preset_fits_between_two_refreshes(name):
     config = PRESETS[name]
-    assert longest_tile(config) < config.timing.nREFI - config.timing.nRFC
+    between = config.timing.nREFI - config.timing.nRFC
+    assert tile_cycles(config, config.columns) < between  # a row, once
+    assert longest_tile(config) < (config.postpone - 1) * between  # all that operands can say
 
 
 @pytest.mark.parametrize(

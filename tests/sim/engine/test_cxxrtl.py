@@ -232,7 +232,8 @@ def test_columns_of_a_trace():
 
 def test_a_long_run_hears_an_interrupt():
     script = textwrap.dedent(f"""
-        import sys
+        import signal, sys
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
         sys.path[:0] = {sys.path!r}
         from amaranth.hdl import *
         from amaranth.lib import wiring
@@ -253,5 +254,8 @@ def test_a_long_run_hears_an_interrupt():
     ) as process:
         assert process.stdout.readline() == b"ready\n"
         os.kill(process.pid, signal.SIGINT)
-        _output, errors = process.communicate(timeout=2)
+        try:
+            _output, errors = process.communicate(timeout=2)
+        finally:
+            process.kill()
     assert errors.rstrip().endswith(b"KeyboardInterrupt")
