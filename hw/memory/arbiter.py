@@ -1,15 +1,14 @@
 """Arbiter of a channel: which command is next.
 
 The policy, whole. Row commands (ACT, PRE, PREA, REF, PIM_ACTIVATION, PIM_PRECHARGE) are on the bus
-in even cycles, column commands in odd ones; each is chosen in the cycle before, from registers.
-Only commands that all constraints allow are looked at.
+in even cycles, column commands in odd ones. Only commands that all constraints allow are looked at.
 
-Either kind is chosen every second cycle, but in one cycle: the choice marks its run as served, and
-the guards, that the next choice of the same kind sees. The longest path goes from the guards and
-the runs through the first free run that qualifies (16 entries, whose bank picks one of the guards),
-the direction, the A form of RD or WR and the command itself to guards and runs. A flow that wants
-it in two cycles has to register each queue's candidates, and to look two cycles ahead in guards
-and rows.
+A decision takes two cycles. In the first, each queue finds its candidates by what the guards will
+allow in the next cycle (:class:`hw.memory.candidates.Candidates`), and what keeps a tile or a
+GWRITE from its row is registered. In the second, the arbiter looks at the guards again, which know
+the command of the other kind that issued meanwhile, and chooses. A candidate that is no longer
+allowed is dropped, never held: the next decision is made anew. Decisions of one kind do not
+overlap, so each sees all that the one before it did.
 
 Row: 1. the refresh; 2. the oldest PIM operation, for a GWRITE from a row PRE and ACT of its bank;
 3. PRE (with one row buffer PREA) of rows that keep an accepted tile from its start, once no earlier
@@ -36,7 +35,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
 from hw.memory.commands import Command, PimOperation, bus_layout
-from hw.memory.guards import ready_layout
+from hw.memory.guards import ready_layout, soon_layout
 from hw.memory.pim_operation import operation_layout
 from hw.memory.run import candidate_layout
 
@@ -76,18 +75,25 @@ class Arbiter(wiring.Component):
         The request queues.
     head : ``In(operation_layout(config))``, head_valid : ``In(1)``
         The oldest PIM operation.
-    ready : ``In(ready_layout(config))``
-        What the guards allow.
+    ready : ``In(ready_layout(config))``, soon : ``In(soon_layout(config))``
+        What the guards allow, in this cycle and in the next.
+    open : ``In(banks)``
+        Banks with an open MEM row.
+    closing : ``In(1)``
+        A refresh is about to start or in progress: no ordinary command issues.
+    read_clear : ``In(ranks)``, write_clear : ``In(1)``
+        No result is in the way of RD from a rank, or of WR.
     prea, ref, rank : ``In``
         The refresh.
     tile_started, tile_waits, tile_may_start, tile_close : ``In``
         The tile: its first activation has issued; it waits for that; only timing keeps it; banks
         that must be closed for it.
+    barred, waiver : ``In(1)``
+        Ordinary ACTs are barred; aged requests are exempt from that.
     gemv_clear, vector_clear : ``In(1)``
         The data bus allows the GEMV, or the vector burst, at the head.
-    vector_close, vector_activate, vector_gwrite, vector_hold : ``In``
-        The GWRITE from a row at the head (:class:`hw.memory.vector_row.VectorRow`); the bank whose
-        row it needs.
+    vector_close, vector_activate, vector_gwrite, vector_hold, vector_stop : ``In``
+        The GWRITE from a row at the head (:class:`hw.memory.vector_row.VectorRow`).
     write_forced : ``In(1)``
         That GWRITE waits for a write.
     command : ``Out(bus_layout(config))``
@@ -112,6 +118,11 @@ class Arbiter(wiring.Component):
                 "head": In(operation_layout(config)),
                 "head_valid": In(1),
                 "ready": In(ready_layout(config)),
+                "soon": In(soon_layout(config)),
+                "open": In(config.banks),
+                "closing": In(1),
+                "read_clear": In(config.ranks),
+                "write_clear": In(1),
                 "prea": In(1),
                 "ref": In(1),
                 "rank": In(range(max(2, config.ranks))),
@@ -119,12 +130,15 @@ class Arbiter(wiring.Component):
                 "tile_waits": In(1),
                 "tile_may_start": In(1),
                 "tile_close": In(config.banks),
+                "barred": In(1),
+                "waiver": In(1),
                 "gemv_clear": In(1),
                 "vector_clear": In(1),
                 "vector_close": In(1),
                 "vector_activate": In(1),
                 "vector_gwrite": In(1),
                 "vector_hold": In(config.banks),
+                "vector_stop": In(config.banks),
                 "write_forced": In(1),
                 "command": Out(bus),
                 "slot": Out(candidate["slot"].shape),
@@ -152,6 +166,29 @@ class Arbiter(wiring.Component):
             m.d.sync += [writing.eq(~writing), served.eq(0)]
         with m.Elif((self.take_read | self.take_write) & (served != TURN)):
             m.d.sync += served.eq(served + 1)
+
+    def _close_for_tile(self, m: Module):
+        """Choose a MEM row that keeps the tile from its own; with one row buffer, a rank of them.
+
+        Found in the first cycle of a decision, allowed in the second.
+        """
+        config, banks = self._config, self._config.banks
+        unit = config.banks_per_rank if config.row_buffers == 1 else 1
+        soon, ready = self.soon.PRE, self.ready.PRE
+        if config.row_buffers == 1:
+            soon, ready = self.soon.PREA, self.ready.PREA
+        found, place = Signal(), Signal(range(max(2, banks // unit)))
+        is_open, still_open = Signal(banks // unit), Signal()
+        m.d.sync += found.eq(0)
+        for i in range(banks // unit):
+            m.d.comb += is_open[i].eq(self.open[i * unit : (i + 1) * unit].any())
+        free = self.tile_waits & ~(self.reads.before_tile | self.writes.before_tile)
+        for i in reversed(range(banks // unit)):
+            wanted = self.tile_close[i * unit : (i + 1) * unit].any()
+            with m.If(free & wanted & soon[i]):
+                m.d.sync += [found.eq(1), place.eq(i)]
+        m.d.comb += still_open.eq((is_open & ready).bit_select(place, 1))
+        return self.tile_waits & found & still_open, place * unit
 
     def elaborate(self, platform):
         m = Module()
@@ -184,25 +221,30 @@ class Arbiter(wiring.Component):
         wants_vector = oldest_is(PimOperation.GWRITE) & ~reads.aged & ~writes.aged
         vector = wants_vector & ready.PIM_GWRITE_DATA & self.vector_clear
 
-        # Rows of the tile in MEM row buffers: bank by bank, or all of a rank.
-        unit = config.banks_per_rank if config.row_buffers == 1 else 1
-        tile_close = Signal()
-        tile_bank = Signal.like(command.bank)
-        may_close = ready.PREA if config.row_buffers == 1 else ready.PRE
-        for i in reversed(range(config.banks // unit)):
-            wanted = self.tile_close[i * unit : (i + 1) * unit].any()
-            with m.If(wanted & may_close[i]):
-                m.d.comb += [tile_close.eq(1), tile_bank.eq(i * unit)]
-        before_tile = reads.before_tile | writes.before_tile
+        tile_close, tile_bank = self._close_for_tile(m)
 
-        def direction(name: str, other: bool = False):
+        def direction(name: str, allowed: Value, other: bool = False):
+            """Return the candidate of the direction that is served, or of the other one."""
             candidate = Signal.like(reads[name], name=f"{'other' if other else 'current'}_{name}")
+            issues = Signal(name=f"{candidate.as_value().name}_issues")
             first, second = (reads, writes) if other else (writes, reads)
-            m.d.comb += candidate.eq(Mux(writing, first[name].as_value(), second[name].as_value()))
-            return candidate
+            m.d.comb += [
+                candidate.eq(Mux(writing, first[name].as_value(), second[name].as_value())),
+                issues.eq(candidate.valid & ~self.closing & allowed.bit_select(candidate.bank, 1)),
+            ]
+            return candidate, issues
 
-        activate, close = direction("activation"), direction("precharge")
-        burst, other = direction("burst"), direction("activation", other=True)
+        # Only the aged are exempt where ACTs are barred.
+        activate, activates = direction("activation", ready.ACT)
+        other, other_activates = direction("activation", ready.ACT, other=True)
+        exempt = ~self.barred | (self.waiver & activate.aged)
+        other_exempt = ~self.barred | (self.waiver & other.aged)
+        close, closes_row = direction("precharge", ready.PRE & self.open & ~self.vector_hold)
+        clear = Cat(bit.replicate(config.banks_per_rank) for bit in self.read_clear)
+        may_read = Mux(wants_vector, 0, ready.RD & clear)
+        may_write = Mux(self.write_clear, ready.WR, 0)
+        in_open_row = self.open & ~self.vector_stop
+        burst, serves = direction("burst", Mux(writing, may_write, may_read) & in_open_row)
         m.d.comb += [self.slot.eq(burst.slot), self.place.eq(burst.place)]
 
         # The A form, if the row has served its turn and what was written to it before is safe.
@@ -243,19 +285,19 @@ class Arbiter(wiring.Component):
                     command.bank.eq(head.bank),
                     command.row.eq(head.row),
                 ]
-            with m.Elif(self.tile_waits & ~before_tile & tile_close):
+            with m.Elif(tile_close):
                 close_tile = Command.PREA if config.row_buffers == 1 else Command.PRE
                 m.d.comb += [command.command.eq(close_tile), command.bank.eq(tile_bank)]
-            with m.Elif(activate.valid):
+            with m.Elif(activates & exempt):
                 m.d.comb += [
                     command.command.eq(Command.ACT),
                     command.bank.eq(activate.bank),
                     command.row.eq(activate.row),
                     self.waived.eq(activate.aged),
                 ]
-            with m.Elif(close.valid):
+            with m.Elif(closes_row):
                 m.d.comb += [command.command.eq(Command.PRE), command.bank.eq(close.bank)]
-            with m.Elif(other.valid):
+            with m.Elif(other_activates & other_exempt):
                 m.d.comb += [
                     command.command.eq(Command.ACT),
                     command.bank.eq(other.bank),
@@ -286,7 +328,7 @@ class Arbiter(wiring.Component):
                 command.k.eq(config.bursts if config.gwrite == "row" else 1),
                 self.take_pim.eq(1),
             ]
-        with m.Elif(burst.valid):
+        with m.Elif(serves):
             m.d.comb += [
                 command.command.eq(
                     Mux(

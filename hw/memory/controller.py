@@ -9,7 +9,6 @@ from hw.export.repeated import repeated
 from hw.memory.arbiter import Arbiter
 from hw.memory.commands import (
     Command,
-    PimOperation,
     Request,
     bus_layout,
     pim_layout,
@@ -220,7 +219,7 @@ class Controller(wiring.Component):
             rows.row.eq(chosen.row),
             rows.close.eq(one | Mux(chosen.command == Command.PREA, rank, 0)),
             rows.tile_row.eq(tiles.tile.row),
-            rows.rested.eq(guards.ready.ACT),
+            rows.rested.eq(guards.soon.ACT),
             guards.command.eq(chosen.command),
             guards.bank.eq(chosen.bank),
             guards.extent.eq(m.submodules.pim.head.extent),
@@ -234,20 +233,14 @@ class Controller(wiring.Component):
     def _permit(self, m: Module):
         """Tell the request queues what they may ask for, and what becomes of their requests."""
         reads, writes, pim = m.submodules.reads, m.submodules.writes, m.submodules.pim
-        rows, ready, tiles = m.submodules.rows, m.submodules.guards.ready, m.submodules.tiles
+        rows, soon, tiles = m.submodules.rows, m.submodules.guards.soon, m.submodules.tiles
         arbiter, windows = m.submodules.arbiter, m.submodules.windows
-        data_path, closing = m.submodules.data_path, m.submodules.refresh.closing
-        # From the queues themselves, not from what the arbiter is told, which holds bursts too: for
-        # the compiled engine a signal is one, whatever its parts.
-        holds_reads = pim.valid & (pim.head.operation == PimOperation.GWRITE)
-        holds_reads &= ~reads.aged & ~writes.aged
-        may_activate = Mux(closing, 0, ready.ACT)
+        data_path = m.submodules.data_path
         banks = self._config.banks_per_rank
-        stop = m.submodules.vector_row.stop
-        read_clear = Cat(clear.replicate(banks) for clear in windows.read_clear)
+        read_soon = Cat(clear.replicate(banks) for clear in windows.read_soon)
         m.d.comb += [
-            reads.may_column.eq(Mux(closing | holds_reads, 0, ready.RD & read_clear & ~stop)),
-            writes.may_column.eq(Mux(windows.write_clear & ~closing, ready.WR & ~stop, 0)),
+            reads.may_column.eq(soon.RD & read_soon),
+            writes.may_column.eq(Mux(windows.write_soon, soon.WR, 0)),
             reads.take.eq(arbiter.take_read),
             writes.take.eq(arbiter.take_write),
             reads.release.eq(writes.served),
@@ -262,9 +255,8 @@ class Controller(wiring.Component):
                 queue.close.eq(rows.close),
                 queue.tile.eq(tiles.tile),
                 queue.open.eq(rows.open),
-                queue.may_activate.eq(Mux(tiles.barred, 0, may_activate)),
-                queue.may_activate_aged.eq(Mux(tiles.barred & ~tiles.waiver, 0, may_activate)),
-                queue.may_precharge.eq(Mux(closing, 0, ready.PRE & ~m.submodules.vector_row.hold)),
+                queue.may_activate.eq(soon.ACT),
+                queue.may_precharge.eq(soon.PRE & ~m.submodules.vector_row.hold),
                 queue.vector_bank.eq(pim.head.bank),
                 queue.vector_row.eq(pim.head.row),
             ]
@@ -273,16 +265,15 @@ class Controller(wiring.Component):
         """Tell the order of tiles what issues, and what keeps a tile from its start."""
         reads, writes, pim = m.submodules.reads, m.submodules.writes, m.submodules.pim
         tiles, arbiter = m.submodules.tiles, m.submodules.arbiter
-        # An aged request that may still issue an ACT comes before the tile.
-        aged = (reads.aged | writes.aged) & tiles.waiver
         before_tile = reads.before_tile | writes.before_tile
-        fits = m.submodules.refresh.fits
         command = arbiter.command.command
         m.d.comb += [
             pim.pop.eq(arbiter.take_pim | tiles.header | m.submodules.vector_row.skip),
             tiles.head.eq(pim.head),
             tiles.head_valid.eq(pim.valid),
-            tiles.may_start.eq(m.submodules.rows.tile_clear & ~before_tile & fits & ~aged),
+            tiles.clear.eq(m.submodules.rows.tile_clear & ~before_tile),
+            tiles.fits.eq(m.submodules.refresh.fits),
+            tiles.aged.eq(reads.aged | writes.aged),
             tiles.activate.eq(command == Command.PIM_ACTIVATION),
             tiles.precharge.eq(command == Command.PIM_PRECHARGE),
             tiles.waived.eq(arbiter.waived & tiles.barred),
@@ -336,12 +327,19 @@ class Controller(wiring.Component):
             arbiter.head.eq(head),
             arbiter.head_valid.eq(pim.valid),
             arbiter.ready.eq(m.submodules.guards.ready),
+            arbiter.soon.eq(m.submodules.guards.soon),
+            arbiter.open.eq(m.submodules.rows.open),
+            arbiter.closing.eq(refresh.closing),
+            arbiter.read_clear.eq(windows.read_clear),
+            arbiter.write_clear.eq(windows.write_clear),
             arbiter.prea.eq(refresh.prea),
             arbiter.ref.eq(refresh.ref),
             arbiter.rank.eq(refresh.rank),
             arbiter.tile_started.eq(tiles.started),
             arbiter.tile_waits.eq(tiles.waits),
             arbiter.tile_may_start.eq(tiles.may_start),
+            arbiter.barred.eq(tiles.barred),
+            arbiter.waiver.eq(tiles.waiver),
             arbiter.tile_close.eq(m.submodules.rows.tile_close),
             arbiter.gemv_clear.eq(~head.read | (head.first >= windows.until_free)),
             arbiter.vector_clear.eq(windows.write_clear & vector_row.half_free),
@@ -349,6 +347,7 @@ class Controller(wiring.Component):
             arbiter.vector_activate.eq(vector_row.activate),
             arbiter.vector_gwrite.eq(vector_row.gwrite),
             arbiter.vector_hold.eq(vector_row.hold),
+            arbiter.vector_stop.eq(vector_row.stop),
             arbiter.write_forced.eq(vector_row.waits),
         ]
 

@@ -12,7 +12,7 @@ from hw.config import Config
 from hw.memory.commands import Command, bus_layout
 from hw.memory.constraints import OPENINGS, TARGETS, Constraint, Scope, constraints
 
-__all__ = ["ISSUED", "Guards", "gwrite_extent", "maximum_extent", "ready_layout"]
+__all__ = ["ISSUED", "Guards", "gwrite_extent", "maximum_extent", "ready_layout", "soon_layout"]
 
 #: The commands that the controller issues.
 ISSUED = (
@@ -21,6 +21,9 @@ ISSUED = (
     *(Command.PIM_GWRITE, Command.PIM_GWRITE_DATA, Command.PIM_ACTIVATION),
     *(Command.PIM_DOTPRODUCT, Command.PIM_RDRESULT, Command.PIM_GEMV, Command.PIM_PRECHARGE),
 )
+
+#: The commands whose candidates are registered in the cycle before they may issue.
+FORESEEN = (Command.ACT, Command.PRE, Command.PREA, Command.RD, Command.WR)
 
 
 def _shift(config: Config, scope: Scope) -> int:
@@ -60,6 +63,12 @@ def ready_layout(config: Config) -> data.StructLayout:
     )
 
 
+def soon_layout(config: Config) -> data.StructLayout:
+    """Shape of what the guards will allow in the next cycle; as :func:`ready_layout`."""
+    ready = ready_layout(config).members
+    return data.StructLayout({command.name: ready[command.name] for command in FORESEEN})
+
+
 class Guards(wiring.Component):
     """Counters made from the table of timing constraints.
 
@@ -76,6 +85,8 @@ class Guards(wiring.Component):
         Cycles from the command to its last column product (PIM_GEMV) or burst (PIM_GWRITE).
     ready : ``Out(ready_layout(config))``
         Commands that no constraint forbids. From registers.
+    soon : ``Out(soon_layout(config))``
+        Commands that no constraint will forbid in the next cycle, if none issues in this one.
     """
 
     def __init__(self, config: Config):
@@ -86,6 +97,7 @@ class Guards(wiring.Component):
                 "bank": In(bus_layout(config)["bank"].shape),
                 "extent": In(bits_for(maximum_extent(config))),
                 "ready": Out(ready_layout(config)),
+                "soon": Out(soon_layout(config)),
             }
         )
 
@@ -126,8 +138,8 @@ class Guards(wiring.Component):
             key = tuple(sorted(gaps, key=lambda gap: (gap[1], gap[0].value)))
             groups.setdefault((scope, key), []).append(later)
 
-        # Bits that must all be set before a command is ready: scope and one bit an instance.
-        terms: dict[Command, list[tuple[Scope, list[Value]]]] = {c: [] for c in ISSUED}
+        # Counters that must all be zero before a command is ready: scope and one an instance.
+        terms: dict[Command, list[tuple[Scope, list[Signal]]]] = {c: [] for c in ISSUED}
         for (scope, gaps), laters in groups.items():
             instances = config.banks >> _shift(config, scope)
             name = f"guard_{'_'.join(later.name for later in laters)}_{scope.name}"
@@ -149,13 +161,13 @@ class Guards(wiring.Component):
                     longer = 1 if len({gap for _, gap, _ in gaps}) == 1 else wait > remaining
                     with m.If(reduce(or_, hits) & longer):
                         m.d.sync += counter.eq(wait)
-                free.append(counter == 0)
+                free.append(counter)
             for later in laters:
                 terms[later].append((scope, free))
 
         # Windows: the times since the last openings, the newest first.
         for line in windows:
-            free_for: dict[Command, list[Value]] = {c: [] for c in line.later}
+            free_for: dict[Command, list[Signal]] = {c: [] for c in line.later}
             for instance in range(config.banks >> _shift(config, line.scope)):
                 wait = line.gap(timing) - 1
                 counters = [
@@ -170,19 +182,25 @@ class Guards(wiring.Component):
                     with m.If(self._hits(first, line.scope, instance, issued)):
                         m.d.sync += [c.eq(v) for c, v in zip(counters, after, strict=False)]
                 for later in line.later:
-                    free_for[later].append(counters[line.window - OPENINGS[later]] == 0)
+                    free_for[later].append(counters[line.window - OPENINGS[later]])
             for later, free in free_for.items():
                 terms[later].append((line.scope, free))
 
         for command, lines in terms.items():
             shift = _shift(config, TARGETS[command])
             for target in range(config.banks >> shift):
-                bits = [Const(1)]
+                counters = []
                 for scope, free in lines:
                     ratio = shift - _shift(config, scope)
                     if ratio > 0:
-                        bits += free[target << ratio : (target + 1) << ratio]
+                        counters += free[target << ratio : (target + 1) << ratio]
                     else:
-                        bits.append(free[target >> -ratio])
-                m.d.comb += self.ready[command.name][target].eq(reduce(and_, bits))
+                        counters.append(free[target >> -ratio])
+                m.d.comb += self.ready[command.name][target].eq(
+                    reduce(and_, (counter == 0 for counter in counters), Const(1))
+                )
+                if command in FORESEEN:
+                    m.d.comb += self.soon[command.name][target].eq(
+                        reduce(and_, (counter <= 1 for counter in counters), Const(1))
+                    )
         return m

@@ -1,13 +1,11 @@
 """Queue of ordinary requests of one kind, in runs, and the commands that they ask for."""
 
-from functools import reduce
-from operator import or_
-
 from amaranth.hdl import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
+from hw.memory.candidates import Candidates
 from hw.memory.commands import bus_layout
 from hw.memory.row_state import rows_conflict, tile_layout
 from hw.memory.run import candidate_layout, run_layout, run_length
@@ -22,7 +20,8 @@ class RequestQueue(wiring.Component):
     run joins it, unless one of them waits for requests of the other kind, or a tile was accepted
     between them whose row conflicts with theirs, or another entry has a burst at its address.
     Entries move up when one leaves, so the first is the oldest, and each choice takes the first
-    entry that qualifies. An entry knows whether its row is open (``hit``); it is *free* unless
+    entry that qualifies (:class:`hw.memory.candidates.Candidates`). An entry knows whether its row
+    is open (``hit``); it is *free* unless
 
     - it waits for requests of the other kind that were accepted before it, to the same address;
     - it was accepted after a tile whose row conflicts with its own, and that tile has not ended
@@ -30,8 +29,8 @@ class RequestQueue(wiring.Component):
     - the oldest entry is aged (it has been the oldest for ``age`` cycles, and is free) and in the
       same bank.
 
-    An accepted request takes part in the choices from the next cycle on; no more than one enters
-    and one leaves in a cycle.
+    An accepted request takes part in the choices from the next cycle on, whose commands issue in
+    the one after; no more than one enters and one leaves in a cycle.
 
     Parameters
     ----------
@@ -61,11 +60,10 @@ class RequestQueue(wiring.Component):
         The PIM tile.
     open : ``In(banks)``
         Banks with an open row.
-    may_activate, may_activate_aged, may_precharge, may_column : ``In(banks)``
-        Banks in which a command is allowed; ACT for an aged entry has its own.
-    activation, precharge, burst : ``Out``
-        The oldest free entry whose bank is closed; whose bank holds another row, which no free
-        entry wants; whose row is open: each among those allowed.
+    may_activate, may_precharge, may_column : ``In(banks)``
+        Banks in which a command will be allowed in the next cycle.
+    activation, precharge, burst, wanted, unwelcome : ``Out``
+        The candidates of the cycle before (:class:`hw.memory.candidates.Candidates`).
     take : ``In(1)``, leaves : ``Out(1)``
         RD or WR for ``burst`` issues in this cycle; its run leaves with it.
     count : ``Out``, any_free : ``Out(1)``, aged : ``Out(1)``, waiting : ``Out(1)``
@@ -75,9 +73,6 @@ class RequestQueue(wiring.Component):
         An entry that must be served before the tile is left.
     vector_bank, vector_row : ``In``, before_vector : ``Out(1)``
         An entry of this row is left.
-    wanted, unwelcome : ``Out(banks)``
-        Banks with an open row that an entry wants, free or not; banks of which a free entry wants
-        another row than the open one.
     """
 
     def __init__(self, config: Config, *, depth: int, others: int):
@@ -106,7 +101,6 @@ class RequestQueue(wiring.Component):
                 "tile": In(tile_layout(config)),
                 "open": In(config.banks),
                 "may_activate": In(config.banks),
-                "may_activate_aged": In(config.banks),
                 "may_precharge": In(config.banks),
                 "may_column": In(config.banks),
                 "activation": Out(candidate),
@@ -139,6 +133,7 @@ class RequestQueue(wiring.Component):
         joins = self._accept(m, entries, valid, incoming)
         age = Signal(range(config.age + 1))  # cycles for which the oldest has been the oldest
         picked = self._choose(m, entries, valid, age)
+        self._look(m, entries, valid)
 
         # Entries of the next cycle: those present and the one that enters, with what happens now,
         # moved up behind the one that leaves.
@@ -245,90 +240,41 @@ class RequestQueue(wiring.Component):
         ]
         return joins
 
-    def _choose(self, m: Module, entries: list, valid: list, age: Signal) -> Signal:
+    def _choose(self, m: Module, entries: list, valid: list, age: Signal) -> Value:
         """Find the candidates; return which entry is that for RD or WR, a bit an entry."""
         config, depth = self._config, self._depth
-
         oldest = entries[0]
         with m.If(age != config.age):
             m.d.sync += age.eq(age + 1)
         oldest_free = valid[0] & ~oldest.wait.any() & ~oldest.held & ~oldest.resting
         m.d.comb += self.aged.eq(oldest_free & (age == config.age))
-        free, wanted, hits, misses = [], [], [], []
-        for i, entry in enumerate(entries):
-            is_free = Signal(name=f"free_{i}")
-            barred = self.aged & (entry.bank == oldest.bank) if i else 0
-            blocked = entry.wait.any() | entry.held | entry.resting | barred
-            m.d.comb += is_free.eq(valid[i] & ~blocked)
-            free.append(is_free)
-            place = Signal(config.banks, name=f"bank_{i}")
-            m.d.comb += place.eq(Mux(valid[i], 1 << entry.bank, 0))
-            wanted.append(Mux(is_free & entry.hit, place, 0))
-            hits.append(Mux(entry.hit, place, 0))
-            misses.append(Mux(is_free & ~entry.hit, place, 0))
-        unwanted = Signal(config.banks)
-        several = Signal(config.banks)  # banks of which more than one entry wants the open row
-        m.d.comb += [
-            unwanted.eq(self.open & ~reduce(or_, wanted)),
-            self.wanted.eq(reduce(or_, hits)),
-            several.eq(reduce(or_, (a & reduce(or_, hits[:i]) for i, a in enumerate(hits) if i))),
-            self.unwelcome.eq(self.open & reduce(or_, misses)),
-        ]
-
-        def choose(candidate, qualifies):
-            for i in reversed(range(depth)):
-                with m.If(qualifies[i]):
-                    m.d.comb += candidate.valid.eq(1)
-                    m.d.comb += candidate.aged.eq(self.aged if i == 0 else 0)
-                    for name in ("bank", "row", "column", "slot", "place"):
-                        m.d.comb += candidate[name].eq(entries[i][name])
-                    m.d.comb += [
-                        candidate.last.eq(
-                            (entries[i].left == 1) & ~several.bit_select(entries[i].bank, 1)
-                        ),
-                        candidate.end.eq(entries[i].column[1:] == config.bursts - 1),
-                    ]
-
-        activate = self.may_activate & ~self.open
-        activate_first = Mux(self.aged, self.may_activate_aged & ~self.open, activate)
-        precharge = self.may_precharge & unwanted
-        bursts = Signal(depth)
-        picked = Signal(depth)
-        choose(
-            self.activation,
-            [
-                free[i] & (activate if i else activate_first).bit_select(entry.bank, 1)
-                for i, entry in enumerate(entries)
-            ],
-        )
-        choose(
-            self.precharge,
-            [free[i] & ~e.hit & precharge.bit_select(e.bank, 1) for i, e in enumerate(entries)],
+        m.submodules.candidates = candidates = Candidates(
+            config, depth=depth, others=len(self.wait)
         )
         m.d.comb += [
-            bursts.eq(
-                Cat(
-                    free[i] & e.hit & self.may_column.bit_select(e.bank, 1)
-                    for i, e in enumerate(entries)
-                )
-            ),
-            picked.eq(bursts & -bursts),
+            *(getattr(candidates, f"run_{i}").eq(entry) for i, entry in enumerate(entries)),
+            candidates.valid.eq(Cat(valid)),
+            candidates.aged.eq(self.aged),
+            candidates.rested.eq(self.tile.rested),
         ]
-        choose(self.burst, bursts)
-        both = list(zip(valid, entries, strict=True))
+        for name in ("open", "may_activate", "may_precharge", "may_column"):
+            m.d.comb += getattr(candidates, name).eq(getattr(self, name))
+        for name in ("activation", "precharge", "burst", "any_free", "wanted", "unwelcome"):
+            m.d.comb += getattr(self, name).eq(getattr(candidates, name))
+        return candidates.picked
+
+    def _look(self, m: Module, entries: list, valid: list):
+        """Tell what else others have to know of the entries."""
+        config = self._config
+        waits, before_vector, before_tile = [], [], []
+        for present, entry in zip(valid, entries, strict=True):
+            waits.append(present & entry.wait.any())
+            at_vector = (entry.bank == self.vector_bank) & (entry.row == self.vector_row)
+            before_vector.append(present & at_vector)
+            conflict = rows_conflict(config, entry.row, self.tile.row)
+            before_tile.append(present & ~entry.held & conflict)
         m.d.comb += [
-            self.any_free.eq(Cat(free).any()),
-            self.waiting.eq(Cat(v & e.wait.any() for v, e in both).any()),
-            self.before_vector.eq(
-                Cat(
-                    v & (e.bank == self.vector_bank) & (e.row == self.vector_row) for v, e in both
-                ).any()
-            ),
-            self.before_tile.eq(
-                self.tile.valid
-                & Cat(
-                    v & ~e.held & rows_conflict(config, e.row, self.tile.row) for v, e in both
-                ).any()
-            ),
+            self.waiting.eq(Cat(waits).any()),
+            self.before_vector.eq(Cat(before_vector).any()),
+            self.before_tile.eq(self.tile.valid & Cat(before_tile).any()),
         ]
-        return picked

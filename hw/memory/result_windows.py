@@ -48,6 +48,8 @@ class ResultWindows(wiring.Component):
     read_clear : ``Out(ranks)``, write_clear : ``Out(1)``
         No result is on the data bus together with the burst of RD (from that rank) or WR named in
         this cycle, nor what another drives of it within a turn-around.
+    read_soon : ``Out(ranks)``, write_soon : ``Out(1)``
+        The same for commands named in the next cycle, without what is reserved in this one.
     until_free : ``Out``
         Cycles, from the issue of a command named in this cycle, until the results that are on their
         way leave the bus to another's.
@@ -73,6 +75,8 @@ class ResultWindows(wiring.Component):
                 "issue": In(1),
                 "read_clear": Out(config.ranks),
                 "write_clear": Out(1),
+                "read_soon": Out(config.ranks),
+                "write_soon": Out(1),
                 "until_free": Out(layout["end"].shape),
                 "now": Out(1),
                 "idle": Out(1),
@@ -127,8 +131,8 @@ class ResultWindows(wiring.Component):
             m.d.sync += drives.eq((drives >> 1) | Mux(reserve, piece, 0))
             reserved.append(drives)
 
-        def clear(latency: int, driver: int | None):
-            first, end = 1 + latency, 1 + latency + timing.nBL
+        def clear(delay: int, driver: int | None):
+            first, end = 1 + delay, 1 + delay + timing.nBL
             return ~Cat(
                 drives[first:end]
                 if rank == driver
@@ -146,6 +150,8 @@ class ResultWindows(wiring.Component):
         m.d.comb += [
             *(self.read_clear[r].eq(clear(timing.nCL, r) & ~coming) for r in range(config.ranks)),
             self.write_clear.eq(clear(timing.nCWL, None)),
+            *(self.read_soon[r].eq(clear(timing.nCL + 1, r)) for r in range(config.ranks)),
+            self.write_soon.eq(clear(timing.nCWL + 1, None)),
             self.now.eq(Cat(drives[0] for drives in reserved).any()),
             self.idle.eq((self.until_free == 0) & ~Cat(reserved).any() & (slots_left == 0)),
         ]

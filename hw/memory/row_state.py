@@ -60,11 +60,11 @@ class RowState(wiring.Component):
     vector_bank, vector_row : ``In``, vector_hit : ``Out(1)``
         The same for the row of a PIM_GWRITE.
     tile_row : ``In``, rested : ``In(banks)``
-        Row of a tile, and banks closed for at least nRP cycles if closed.
+        Row of a tile, and banks that, if closed, will in the next cycle have been for nRP cycles.
     tile_close : ``Out(banks)``
         Banks whose open row keeps the tile from its own.
     tile_clear : ``Out(1)``
-        No bank has such a row, or had one less than nRP cycles ago.
+        No bank has such a row, or will have had one less than nRP cycles ago in the next cycle.
     """
 
     def __init__(self, config: Config):

@@ -29,8 +29,13 @@ class TileOrder(wiring.Component):
     -------
     head : ``In(operation_layout(config))``, head_valid : ``In(1)``
         The oldest PIM operation.
-    may_start : ``In(1)``
-        Nothing but timing keeps the tile from its start.
+    clear : ``In(1)``
+        Neither an open row nor an earlier request keeps the tile from its rows, in this cycle.
+    fits, aged : ``In(1)``
+        No refresh is about to start; an aged request is there.
+    may_start : ``Out(1)``
+        Nothing but timing keeps the tile from its start. ``clear`` counts from the next cycle on:
+        it is the first half of the decision.
     activate, precharge : ``In(1)``
         PIM_ACTIVATION or PIM_PRECHARGE issues in this cycle.
     waived : ``In(1)``
@@ -52,7 +57,10 @@ class TileOrder(wiring.Component):
             {
                 "head": In(operation_layout(config)),
                 "head_valid": In(1),
-                "may_start": In(1),
+                "clear": In(1),
+                "fits": In(1),
+                "aged": In(1),
+                "may_start": Out(1),
                 "activate": In(1),
                 "precharge": In(1),
                 "waived": In(1),
@@ -115,6 +123,11 @@ class TileOrder(wiring.Component):
             m.d.sync += until_next.eq(until_next - 1)
         expected = (tiles != 0) & (until_next != 0) & (until_next < timing.nFAW)
         m.d.comb += self.barred.eq((is_activation & (self.started | self.may_start)) | expected)
+
+        # An aged request that may still issue an ACT comes before the tile.
+        cleared = Signal()
+        m.d.sync += cleared.eq(self.clear & self.waits)
+        m.d.comb += self.may_start.eq(cleared & self.waits & self.fits & ~(self.aged & self.waiver))
 
         waivers = Signal(range(WAIVED + 1), init=WAIVED)
         with m.If(self.precharge):

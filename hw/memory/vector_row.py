@@ -36,6 +36,9 @@ class VectorRow(wiring.Component):
         What the guards allow.
     pending : ``In(1)``
         A write to the row is not done.
+
+    ``hit`` and ``pending``, which compare rows with many, are registered: what they say counts in
+    the next cycle, if the operation is still there.
     half_free : ``In(1)``
         No GEMV reads the half of the vector buffer that the operation writes.
     pop : ``In(1)``
@@ -93,21 +96,25 @@ class VectorRow(wiring.Component):
         def in_bank(bits):
             return bits.bit_select(head.bank, 1)
 
-        m.d.sync += accepted.eq(present & ~conflict & ~self.pop)
+        known, hit, pending = Signal(), Signal(), Signal()
+        m.d.sync += [
+            accepted.eq(present & ~conflict & ~self.pop),
+            known.eq(present & ~self.pop),
+            hit.eq(self.hit),
+            pending.eq(self.pending),
+        ]
         m.d.comb += [
             self.accept.eq(present & ~conflict & ~accepted),
             present.eq(self.head_valid & (head.operation == PimOperation.GWRITE_ROW)),
             self.skip.eq(present & conflict),
-            self.waits.eq(present & ~conflict & self.pending),
-            wants.eq(present & ~conflict & ~self.blocked),
+            self.waits.eq(known & ~conflict & pending),
+            wants.eq(known & ~conflict & ~self.blocked),
             is_open.eq(in_bank(self.open)),
-            self.close.eq(wants & is_open & ~self.hit & in_bank(ready.PRE)),
+            self.close.eq(wants & is_open & ~hit & in_bank(ready.PRE)),
             self.activate.eq(wants & ~is_open & ~rests & in_bank(ready.ACT)),
-            self.gwrite.eq(
-                wants & self.hit & ~self.pending & self.half_free & in_bank(ready.PIM_GWRITE)
-            ),
-            self.hold.eq((wants & self.hit) << head.bank),
-            self.stop.eq((wants & ~self.hit) << head.bank),
+            self.gwrite.eq(wants & hit & ~pending & self.half_free & in_bank(ready.PIM_GWRITE)),
+            self.hold.eq((wants & hit) << head.bank),
+            self.stop.eq((wants & ~hit) << head.bank),
             self.bars.eq(
                 present & (self.request_bank == head.bank) & (self.request_row == head.row)
             ),

@@ -105,3 +105,19 @@ def test_fifth_activation_waits_for_the_first(simulate):
         assert ctx.get(dut.ready.ACT) >> 8 & 1
 
     simulate(dut, bench)
+
+
+def test_soon_is_ready_a_cycle_ahead(simulate):
+    dut = Guards(CONFIG)
+    cases = [(C.ACT, 5), (C.RD, 5), (C.WR, 9), (C.PREA, 8), (C.REF, 0), (C.PIM_ACTIVATION, 8)]
+
+    async def bench(ctx):
+        for first, bank in cases:
+            await issue(ctx, dut, first, bank)
+            for cycle in range(300):
+                soon = {name: ctx.get(dut.soon[name]) for name, _ in dut.soon.shape()}
+                await ctx.tick()
+                now = {name: ctx.get(dut.ready[name]) for name in soon}
+                assert soon == now, f"{cycle} cycles after {first.name}"
+
+    simulate(dut, bench)
