@@ -95,6 +95,7 @@ def check_acceptance(channel: ChannelTrace, rows: Array) -> None:
     _check_asked(channel, writes, write_commands, "write")
     if len(vectors.mixed):
         _check_asked(channel, vectors, vector_commands, "gwrite")
+    _check_forwards(channel, accepted("forward"), writes, write_commands)
     _check_tiles(channel, accepted("read", "write"), served(*_READS, *_WRITES))
     _check_vectors(channel, writes, write_commands, vectors, vector_commands)
 
@@ -110,6 +111,17 @@ def _check_asked(channel: ChannelTrace, accepts: _Events, serves: _Events, kind:
         if value > worst.get(key, 0):
             worst[key] = value
             channel.add(7, f"a command must serve an accepted {kind}", int(serves.command[event]))
+
+
+def _check_forwards(
+    channel: ChannelTrace, forwards: _Events, writes: _Events, write_commands: _Events
+) -> None:
+    """Check that a write to its row was pending whenever a read was answered without a RD."""
+    row, position = forwards.row, forwards.position
+    pending = writes.count(row, position) > write_commands.count(row, position)
+    for event in np.flatnonzero(~pending).tolist():
+        what = "a forwarded read must find a pending write to its row"
+        channel.add_acceptance(7, what, int(position[event]))
 
 
 def _tiles(channel: ChannelTrace) -> tuple[Array, Array]:

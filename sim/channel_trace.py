@@ -173,3 +173,18 @@ class ChannelTrace:
                 missing=int(missing),
             )
         )
+
+    def add_acceptance(self, rule: int, what: str, position: int) -> None:
+        """Note that an acceptance, given by its position in the trace, is a violation."""
+        accepted = self.records[position]
+        self.violations.append(
+            Violation(
+                cycle=int(accepted["cycle"]),
+                channel=self.number,
+                rule=rule,
+                what=what,
+                first="",
+                later=describe(self.config, accepted),
+                missing=0,
+            )
+        )

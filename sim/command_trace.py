@@ -12,8 +12,8 @@ __all__ = ["ACCEPT", "COLUMNS", "KINDS", "RECORD", "cells", "describe", "fields_
 ACCEPT = 16
 
 #: What an ACCEPT record's ``kind`` means. A tile's has only a row; ``gwrite`` is a PIM_GWRITE that
-#: reads a row.
-KINDS = ("read", "write", "tile", "gwrite")
+#: reads a row, ``forward`` a read that a pending write answers, without a RD.
+KINDS = ("read", "write", "tile", "gwrite", "forward")
 
 #: One record of a trace. ``bank`` counts the banks of the channel, as on the bus; ``tag`` and
 #: ``kind`` are those of ACCEPT records. ``k`` of PIM_GWRITE from a row is the bursts that it moves,
@@ -64,6 +64,7 @@ _ACCEPT_FIELDS = (
     *[("tag", "kind", "rank", "bank_group", "bank", "row")] * 2,
     ("kind", "row"),
     ("kind", "rank", "bank_group", "bank", "row"),
+    ("tag", "kind", "rank", "bank_group", "bank", "row"),
 )
 
 

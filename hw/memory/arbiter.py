@@ -22,8 +22,8 @@ last burst of a run takes the A form, which saves PRE, if no other run in the qu
 and either one that may be served wants another row of the bank, or the burst is the row's last, or
 its queue is at least half full: then the next one to want the row is far.
 
-Direction: writes when no read can be served, or at the high watermark, or if a tile, a GWRITE or a
-read waits for a write or the oldest write is aged; but after at least one read of this turn. Reads
+Direction: writes when no read can be served, or at the high watermark, or if a tile or a GWRITE
+waits for a write or the oldest write is aged; but after at least one read of this turn. Reads
 again when no write can be served, or at the low watermark if nothing forces writes, or after TURN
 writes, or if the oldest read is aged; but after at least one write. A turn does not end while its
 oldest request is aged.
@@ -57,7 +57,6 @@ def queue_layout(config: Config) -> data.StructLayout:
             "count": range(max(config.read_queue, config.write_queue) + 1),
             "any_free": 1,
             "aged": 1,
-            "waiting": 1,
             "before_tile": 1,
             "before_vector": 1,
             "wanted": config.banks,
@@ -155,7 +154,7 @@ class Arbiter(wiring.Component):
         """Decide whether reads or writes are served."""
         config, reads, writes = self._config, self.reads, self.writes
         served = Signal(range(TURN + 1))  # requests of this turn
-        forced = reads.waiting | writes.before_tile | writes.aged | self.write_forced
+        forced = writes.before_tile | writes.aged | self.write_forced
         to_writes = writes.any_free & (
             ~reads.any_free
             | (((writes.count >= config.write_high) | forced) & (served != 0) & ~reads.aged)

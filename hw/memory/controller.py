@@ -28,7 +28,7 @@ __all__ = ["Controller", "accept_layout"]
 
 
 def accept_layout(config: Config, tag_bits: int) -> data.StructLayout:
-    """Shape of the strobe that reports an acceptance: 0 read, 1 write, 2 tile, 3 gwrite.
+    """Shape of the strobe that reports an acceptance: 0 read, 1 write, 2 tile, 3 gwrite, 4 forward.
 
     A gwrite is a GWRITE_ROW, with ``bank`` and ``row``; a tile has only the ``row``.
     """
@@ -36,7 +36,7 @@ def accept_layout(config: Config, tag_bits: int) -> data.StructLayout:
     return data.StructLayout(
         {
             "valid": 1,
-            "kind": 2,
+            "kind": 3,
             "bank": bus["bank"].shape,
             "row": bus["row"].shape,
             "tag": tag_bits,
@@ -53,11 +53,8 @@ class Controller(wiring.Component):
     the one before it has ended. Requests to one address are served in the order of acceptance.
     A command chosen in one cycle is on the bus in the next.
 
-    A read of an address whose write is pending waits for the write, which it forces, and reads the
-    row. Its data could be forwarded from the memory of pending bursts, for a second read port of
-    that memory and a second source of answers beside the data bus. That would save such a read WR
-    and nCWL + nBL + nWTRL; but then a read would answer without a RD, and tiles, which order reads
-    of their rows by RD, would need a third kind of acceptance.
+    A read of an address whose write is pending is answered from the memory of pending bursts
+    (*forwarded*): without a RD, so no tile and no row has to do with it.
 
     An accepted request takes part in the choice from the next cycle on. Nothing starves: a run that
     has been the oldest of its kind for ``age`` cycles has its bank to itself, is exempt from the
@@ -78,7 +75,8 @@ class Controller(wiring.Component):
         GWRITE_ROW where its row does not conflict with an open tile's. DOTPRODUCT and RDRESULT may
         stand where GEMV may. Operands beyond a row, the slots or a half of the vector buffer wrap.
     o_reads : ``Out(stream.Signature({tag, data}, always_ready=True))``
-        Answers to reads; nCL + 4 cycles after the choice of RD.
+        Answers to reads; nCL + 4 cycles after the choice of RD; forwarded ones 2 or 3 cycles after
+        acceptance.
     o_writes : ``Out(stream.Signature({tag}, always_ready=True))``
         WR has issued.
     o_results : ``Out(stream.Signature({data}, always_ready=True))``
@@ -123,7 +121,7 @@ class Controller(wiring.Component):
         m = Module()
         config = self._config
         depths = {"reads": config.read_queue, "writes": config.write_queue}
-        m.submodules.reads = RequestQueue(config, depth=depths["reads"], others=depths["writes"])
+        m.submodules.reads = RequestQueue(config, depth=depths["reads"], others=0)
         m.submodules.writes = RequestQueue(config, depth=depths["writes"], others=depths["reads"])
         m.submodules.pim = PimQueue(config)
         m.submodules.tiles = TileOrder(config)
@@ -171,26 +169,39 @@ class Controller(wiring.Component):
         request = self.i_requests.payload
         is_write = request.kind == Request.WRITE
         enters = self.i_requests.valid & self.i_requests.ready
+        forwards = Signal()
+        forward_ready = m.submodules.data_path.forward_ready
+        tile_or_vector = tiles.accept | vector_row.accept
         wiring.connect(m, wiring.flipped(self.i_pim), pim.i)
         m.d.comb += [
             self.i_requests.ready.eq(
-                Mux(is_write, writes.room & ~vector_row.bars, reads.room)
-                & ~tiles.accept
-                & ~vector_row.accept
+                Mux(
+                    is_write,
+                    writes.room & ~vector_row.bars,
+                    Mux(forwards, forward_ready, reads.room),
+                )
+                & ~tile_or_vector
             ),
             rows.query_bank.eq(request.bank),
             rows.query_row.eq(request.row),
-            reads.enter.eq(enters & ~is_write),
+            forwards.eq(~is_write & writes.same.any()),
+            reads.enter.eq(enters & ~is_write & ~forwards),
             writes.enter.eq(enters & is_write),
-            reads.wait.eq(writes.same),
+            m.submodules.data_path.forward.eq(enters & forwards),
             writes.wait.eq(reads.same),
-            self.accept.valid.eq(enters | tiles.accept | vector_row.accept),
-            self.accept.kind.eq(Mux(tiles.accept, 2, Mux(vector_row.accept, 3, is_write))),
+            self.accept.valid.eq(enters | tile_or_vector),
+            self.accept.kind.eq(
+                Mux(
+                    tiles.accept,
+                    2,
+                    Mux(vector_row.accept, 3, Mux(is_write, 1, Mux(forwards, 4, 0))),
+                )
+            ),
             self.accept.bank.eq(
                 Mux(tiles.accept, 0, Mux(vector_row.accept, pim.head.bank, request.bank))
             ),
-            self.accept.row.eq(Mux(tiles.accept | vector_row.accept, pim.head.row, request.row)),
-            self.accept.tag.eq(Mux(tiles.accept | vector_row.accept, 0, request.tag)),
+            self.accept.row.eq(Mux(tile_or_vector, pim.head.row, request.row)),
+            self.accept.tag.eq(Mux(tile_or_vector, 0, request.tag)),
         ]
         for queue in (reads, writes):
             m.d.comb += [
@@ -246,9 +257,9 @@ class Controller(wiring.Component):
             reads.release.eq(writes.served),
             writes.release.eq(Mux(data_path.release, 1 << data_path.release_slot, 0)),
         ]
-        for queue, other in ((reads, writes), (writes, reads)):
+        m.d.comb += writes.served.eq(Mux(reads.leaves, 1 << arbiter.slot, 0))
+        for queue in (reads, writes):
             m.d.comb += [
-                queue.served.eq(Mux(other.leaves, 1 << arbiter.slot, 0)),
                 queue.activated.eq(rows.activate),
                 queue.active_bank.eq(rows.bank),
                 queue.active_row.eq(rows.row),
@@ -364,6 +375,8 @@ class Controller(wiring.Component):
             data_path.place.eq(Mux(is_write, writes.place, reads.place)),
             data_path.tag.eq(request.tag),
             data_path.data.eq(request.data),
+            data_path.forward_slot.eq(writes.newest_slot),
+            data_path.forward_place.eq(writes.newest_place),
             data_path.launch_read.eq(arbiter.take_read),
             data_path.launch_write.eq(arbiter.take_write),
             data_path.launch_slot.eq(arbiter.slot),

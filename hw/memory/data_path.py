@@ -23,6 +23,10 @@ class DataPath(wiring.Component):
     read, write : ``In(1)``, slot, place, tag, data : ``In``
         A read or a write is accepted in this cycle: its slot, its place in the slot's run, its tag,
         and the burst of a write.
+    forward : ``In(1)``, forward_slot, forward_place : ``In``
+        A read is accepted in this cycle, with ``tag``, that this pending write answers.
+    forward_ready : ``Out(1)``
+        Such a read may be.
     launch_read, launch_write : ``In(1)``, launch_slot, launch_place : ``In``
         RD or WR is named in this cycle, for this request.
     last : ``In(1)``
@@ -40,7 +44,8 @@ class DataPath(wiring.Component):
     result : ``In(1)``
         What the bus carries in this cycle belongs to a result.
     o_reads, o_results : ``Out``
-        Read answers and results. A read answer leaves one cycle after its second column.
+        Read answers and results. A read answer leaves one cycle after its second column; one that
+        is forwarded two cycles after its acceptance, or three if the bus has an answer then.
     idle : ``Out(1)``
         No burst is on its way.
     """
@@ -62,6 +67,10 @@ class DataPath(wiring.Component):
                 "place": In(place),
                 "tag": In(tag_bits),
                 "data": In(burst),
+                "forward": In(1),
+                "forward_slot": In(slot),
+                "forward_place": In(place),
+                "forward_ready": Out(1),
                 "launch_read": In(1),
                 "launch_write": In(1),
                 "launch_slot": In(slot),
@@ -149,11 +158,33 @@ class DataPath(wiring.Component):
         ]
         m.d.sync += [launched.eq(self.launch_read), newest.eq(newest + launched)]
 
-        # From the bus: two columns of a read are its answer.
+        # A forwarded read takes the burst from where it waits for its WR; its answer leaves as soon
+        # as the bus has none, which it cannot have in two cycles running.
         second = Signal()
-        first_column = Signal(width)
         is_read = self.i_valid & ~self.result
-        m.d.sync += self.o_reads.valid.eq(is_read & second)
+        forward_port = bursts.read_port()
+        forwarded, leaves = Signal(), Signal()
+        forwarded_tag = Signal.like(self.tag)
+        m.d.comb += [
+            forward_port.addr.eq(Cat(self.forward_place, self.forward_slot)),
+            forward_port.en.eq(self.forward),
+            leaves.eq(forwarded & ~(is_read & second)),
+            self.forward_ready.eq(~forwarded | ~second),
+        ]
+        m.d.sync += [
+            forwarded.eq(self.forward | (forwarded & ~leaves)),
+            self.o_reads.valid.eq((is_read & second) | leaves),
+        ]
+        with m.If(self.forward):
+            m.d.sync += forwarded_tag.eq(self.tag)
+        with m.If(leaves):
+            m.d.sync += [
+                self.o_reads.payload.tag.eq(forwarded_tag),
+                self.o_reads.payload.data.eq(forward_port.data),
+            ]
+
+        # From the bus: two columns of a read are its answer.
+        first_column = Signal(width)
         with m.If(is_read):
             m.d.sync += second.eq(~second)
             with m.If(second):
@@ -187,6 +218,6 @@ class DataPath(wiring.Component):
             m.d.sync += rest.eq(timing.nCWL + 2)
         with m.Elif(rest != 0):
             m.d.sync += rest.eq(rest - 1)
-        quiet = (newest == oldest) & ~launched & (rest == 0) & ~self.o_reads.valid
+        quiet = (newest == oldest) & ~launched & (rest == 0) & ~self.o_reads.valid & ~forwarded
         m.d.comb += self.idle.eq(quiet)
         return m

@@ -23,7 +23,8 @@ class RequestQueue(wiring.Component):
     entry that qualifies (:class:`hw.memory.candidates.Candidates`). An entry knows whether its row
     is open (``hit``); it is *free* unless
 
-    - it waits for requests of the other kind that were accepted before it, to the same address;
+    - it is a write and waits for reads that were accepted before it, to the same address (a read
+      does not wait for a write, whose data are forwarded);
     - it was accepted after a tile whose row conflicts with its own, and that tile has not ended
       (``held``), or ended less than nRP cycles ago (``resting``);
     - the oldest entry is aged (it has been the oldest for ``age`` cycles, and is free) and in the
@@ -37,7 +38,7 @@ class RequestQueue(wiring.Component):
     depth
         Entries, and slots: a slot names a run from its first request until it is released.
     others
-        Slots of the queue of the other kind.
+        Slots of the queue of the other kind, if requests wait for those; else 0.
 
     Members
     -------
@@ -52,6 +53,8 @@ class RequestQueue(wiring.Component):
     same : ``Out(depth)``
         Slots of entries with a burst, served or not, at the address of ``bank``, ``row`` and
         ``column``.
+    newest_slot, newest_place : ``Out``
+        The last accepted of those bursts.
     served : ``In(others)``
         Slots of the other queue whose last RD or WR issues in this cycle.
     activated : ``In(1)``, active_bank, active_row : ``In``, close : ``In(banks)``
@@ -66,9 +69,8 @@ class RequestQueue(wiring.Component):
         The candidates of the cycle before (:class:`hw.memory.candidates.Candidates`).
     take : ``In(1)``, leaves : ``Out(1)``
         RD or WR for ``burst`` issues in this cycle; its run leaves with it.
-    count : ``Out``, any_free : ``Out(1)``, aged : ``Out(1)``, waiting : ``Out(1)``
-        Entries; whether one is free; whether the oldest is aged; whether one waits for the other
-        queue.
+    count : ``Out``, any_free : ``Out(1)``, aged : ``Out(1)``
+        Entries; whether one is free; whether the oldest is aged.
     before_tile : ``Out(1)``
         An entry that must be served before the tile is left.
     vector_bank, vector_row : ``In``, before_vector : ``Out(1)``
@@ -93,6 +95,8 @@ class RequestQueue(wiring.Component):
                 "place": Out(candidate["place"].shape),
                 "release": In(depth),
                 "same": Out(depth),
+                "newest_slot": Out(range(depth)),
+                "newest_place": Out(candidate["place"].shape),
                 "served": In(others),
                 "activated": In(1),
                 "active_bank": In(bus["bank"].shape),
@@ -111,7 +115,6 @@ class RequestQueue(wiring.Component):
                 "count": Out(range(depth + 1)),
                 "any_free": Out(1),
                 "aged": Out(1),
-                "waiting": Out(1),
                 "before_tile": Out(1),
                 "vector_bank": In(bus["bank"].shape),
                 "vector_row": In(bus["row"].shape),
@@ -207,6 +210,7 @@ class RequestQueue(wiring.Component):
         ]
         joins = Signal(depth)
         fits = Signal(depth)  # the run that the request continues
+        found, places = [], []
         m.d.comb += self.slot.eq(free_slot)
         for i in reversed(range(depth)):
             entry = entries[i]
@@ -215,9 +219,12 @@ class RequestQueue(wiring.Component):
             m.d.comb += distance.eq(self.column - entry.column)
             # Also bursts that were served: who waits for a run does so to its end, and a later
             # request to the same address must not wait for less.
-            from_start = distance + (entry.place << 1)
-            with m.If(in_row & (from_start >= 0) & (distance < entry.left << 1)):
+            from_start = Signal(range(-config.columns, 2 * config.columns), name=f"from_start_{i}")
+            m.d.comb += from_start.eq(distance + (entry.place << 1))
+            found.append(in_row & (from_start >= 0) & (distance < entry.left << 1))
+            with m.If(found[-1]):
                 m.d.comb += self.same.bit_select(entry.slot, 1).eq(1)
+            places.append(from_start >> 1)
             continues = (
                 in_row
                 & (distance == entry.left << 1)
@@ -233,6 +240,9 @@ class RequestQueue(wiring.Component):
                     self.slot.eq(entry.slot),
                     self.place.eq(entry.place + entry.left),
                 ]
+        for is_there, place, entry in zip(reversed(found), reversed(places), entries, strict=True):
+            with m.If(is_there):
+                m.d.comb += [self.newest_slot.eq(entry.slot), self.newest_place.eq(place)]
         m.d.comb += [
             self.room.eq((~valid[-1] & ~used.all()) | fits.any()),
             joins.eq(Mux(self.enter, fits, 0)),
@@ -266,15 +276,13 @@ class RequestQueue(wiring.Component):
     def _look(self, m: Module, entries: list, valid: list):
         """Tell what else others have to know of the entries."""
         config = self._config
-        waits, before_vector, before_tile = [], [], []
+        before_vector, before_tile = [], []
         for present, entry in zip(valid, entries, strict=True):
-            waits.append(present & entry.wait.any())
             at_vector = (entry.bank == self.vector_bank) & (entry.row == self.vector_row)
             before_vector.append(present & at_vector)
             conflict = rows_conflict(config, entry.row, self.tile.row)
             before_tile.append(present & ~entry.held & conflict)
         m.d.comb += [
-            self.waiting.eq(Cat(waits).any()),
             self.before_vector.eq(Cat(before_vector).any()),
             self.before_tile.eq(self.tile.valid & Cat(before_tile).any()),
         ]

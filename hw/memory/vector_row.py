@@ -112,7 +112,9 @@ class VectorRow(wiring.Component):
             is_open.eq(in_bank(self.open)),
             self.close.eq(wants & is_open & ~hit & in_bank(ready.PRE)),
             self.activate.eq(wants & ~is_open & ~rests & in_bank(ready.ACT)),
-            self.gwrite.eq(wants & hit & ~pending & self.half_free & in_bank(ready.PIM_GWRITE)),
+            self.gwrite.eq(  # a PRE may have issued since the hit
+                wants & is_open & hit & ~pending & self.half_free & in_bank(ready.PIM_GWRITE)
+            ),
             self.hold.eq((wants & hit) << head.bank),
             self.stop.eq((wants & ~hit) << head.bank),
             self.bars.eq(

@@ -11,7 +11,7 @@ from sim.monitor import Monitor
 #: Two ranks of two groups, and one column a bank on the bus for each result.
 CONFIG = replace(TINY, ranks=2, bank_groups=2)
 T = CONFIG.timing
-READ, WRITE, TILE, GWRITE = range(4)
+READ, WRITE, TILE, GWRITE, FORWARD = range(5)
 
 
 def act(cycle, bank, row):
@@ -43,6 +43,7 @@ def legal():
         "accept write of group": accept(2, WRITE, 4, 8),
         "accept read of rank": accept(3, READ, 8, 8),
         "accept next of rank": accept(4, READ, 8, 8),
+        "accept forward": accept(14, FORWARD, 0, 7),
         "act": act(1, 0, 7),
         "wr": on_bank(15, Command.WR, 0),
         "act other bank": act(7, 1, 8),
@@ -166,6 +167,10 @@ MUTATIONS = {
     "vector overwritten": (
         {"vector behind": record(126, Command.PIM_GWRITE_DATA, half=0, offset=8)},
         "a vector must not be overwritten while a product reads it",
+    ),
+    "forward of what is written": (
+        {"accept forward": accept(16, FORWARD, 0, 7)},
+        "a forwarded read must find a pending write to its row",
     ),
     "tile before an earlier write": (
         {"accept tile": accept(16, TILE, 0, 7), "accept read": accept(10, WRITE, 0, 7)},

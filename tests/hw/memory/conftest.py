@@ -8,7 +8,7 @@ import pytest
 from hw.memory.commands import Command
 from hw.memory.controller import Controller
 from hw.pim.results import result_schedule
-from sim.command_trace import ACCEPT, RECORD
+from sim.command_trace import ACCEPT, KINDS, RECORD
 from sim.monitor import Monitor
 
 TAG_BITS = 10
@@ -140,7 +140,7 @@ def drive(simulate):
                     for name in ("kind", "bank", "row", "tag"):
                         entry[name] = accept[name]
                     records.append(entry)
-                    if accept.kind < 2:
+                    if KINDS[accept.kind] in ("read", "write", "forward"):
                         outcome.accepted[accept.tag] = cycle
                 code = ctx.get(dut.command.command)
                 if code is not Command.NOP:

@@ -172,6 +172,29 @@ def test_read_after_accepted_write_returns_the_new_data(drive):
     assert outcome.answers == {2 * i + 1: 100 + i for i in range(8)}
 
 
+def test_read_of_a_pending_write_is_forwarded_without_a_command(drive):
+    # Reads keep the writes waiting; the second write to the address is the one that counts.
+    pending = [write(1, 5, 2, 7, 100), write(1, 5, 4, 8, 101), write(1, 5, 2, 9, 102)]
+    others = [read(0, 4, 2 * (i % 8), i) for i in range(40)]
+    forwarded = [read(1, 5, 4, 103), read(1, 5, 2, 104)]
+    outcome = drive(TINY, [others[0], *pending, *forwarded, *others[1:]])
+    assert (outcome.answers[103], outcome.answers[104]) == (8, 9)
+    for tag in (103, 104):
+        assert 2 <= outcome.served[tag] - outcome.accepted[tag] <= 3
+        assert all(outcome.served[tag] < outcome.served[write] for write in (100, 101, 102))
+    assert len(cycles_of(outcome, *READS)) == len(others)
+
+
+def test_forwarded_answers_take_turns_with_those_of_the_bus(drive):
+    requests = [write(1, 5, 2 * i, 200 + i, 200 + i) for i in range(4)]
+    for i in range(60):
+        requests += [read(0, 4 + i // 8, 2 * (i % 8), i), read(1, 5, 2 * (i % 4), 100 + i)]
+    outcome = drive(TINY, requests)
+    for i in range(60):
+        assert outcome.answers[100 + i] == 200 + i % 4
+        assert i in outcome.answers
+
+
 def test_tile_forces_the_drain_of_an_earlier_write_to_its_row(drive):
     reads = [read(0, 0, 2 * (i % 8), i) for i in range(200)]
     outcome = drive(TINY, [write(2, 7, 0, 1, 1000), *reads], [20, *tile(TINY, 7)])
@@ -312,7 +335,8 @@ def test_tile_that_could_make_a_refresh_late_is_rejected():
 
 def test_a_run_is_served_without_gaps_and_in_order(drive):
     requests = [write(1, 2, 2 * i, 40 + i, i) for i in range(8)]
-    requests += [read(1, 2, 2 * i, 8 + i) for i in range(8)]
+    written = 80  # cycles after which no write is left to forward from
+    requests += [written, *(read(1, 2, 2 * i, 8 + i) for i in range(8))]
     outcome = drive(TINY, requests)
     assert outcome.written == list(range(8))
     assert list(outcome.answers.items()) == [(8 + i, 40 + i) for i in range(8)]

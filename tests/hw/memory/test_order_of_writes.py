@@ -22,8 +22,8 @@ def test_write_that_continues_a_run_does_not_overtake_one_to_its_address(drive):
 def test_write_does_not_overtake_one_that_waits_for_a_run_of_reads(drive, delay):
     requests = [read(0, 5, 2 * n, n) for n in range(8)]
     requests += [write(0, 5, 0, 1, 20), delay, write(0, 5, 0, 2, 21)]
-    # A read that waits for a write of its own lets writes come before the reads are done.
-    requests += [write(1, 7, 0, 3, 22), read(1, 7, 0, 23)]
+    # At the high watermark writes come before the reads are done.
+    requests += [write(1 + i % 3, 7 + i, 0, 3, 22 + i) for i in range(TINY.write_high - 2)]
     outcome = drive(TINY, requests)
     assert outcome.cells[0, 5, 0] == 2
     assert outcome.answers[0] == 0

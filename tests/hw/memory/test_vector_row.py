@@ -87,3 +87,22 @@ def test_acceptance_is_reported_once(simulate):
         assert reports == [1, 0, 0, 1, 0]
 
     simulate(dut, bench)
+
+
+def test_row_that_closed_in_the_cycle_before_is_not_read(simulate):
+    dut = VectorRow(TINY)
+
+    async def bench(ctx):
+        ctx.set(dut.head, {"operation": PimOperation.GWRITE_ROW, "bank": BANK, "row": ROW})
+        ctx.set(dut.head_valid, 1)
+        ctx.set(dut.half_free, 1)
+        ctx.set(dut.ready.PIM_GWRITE, -1)
+        ctx.set(dut.open, 1 << BANK)
+        ctx.set(dut.hit, 1)
+        await ctx.tick()
+        assert ctx.get(dut.gwrite)
+        ctx.set(dut.open, 0)
+        ctx.set(dut.hit, 0)
+        assert not ctx.get(dut.gwrite)
+
+    simulate(dut, bench)
