@@ -1,7 +1,7 @@
 """Prove the rules of a memory channel on small geometry, and that faults break the proofs.
 
 ``python build/formal.py`` needs the extra ``formal``; it prints each verdict as it comes, then the
-table that docs/formal.md explains. Exit status 0: every property holds and every mutant is caught;
+tables that docs/formal.md explains. Exit status 0: every property holds and every mutant is caught;
 1: one does not or is not; 2: unusable arguments or tools.
 """
 
@@ -9,15 +9,16 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
 from rich.console import Console
 from rich.table import Table
 
+from hw.formal.coverage import COVERED
 from hw.formal.mutants import MUTANTS, Mutant
-from hw.formal.proofs import PROOFS, Task
+from hw.formal.proofs import COVERAGE, PROOFS, Task
 from hw.formal.prover import Prover, Verdict
 
 _OUT = Path(__file__).parent / "out" / "formal"
@@ -32,12 +33,20 @@ class _Job:
     mutant: Mutant | None
     judge: Callable[[], Verdict]
 
+    @property
+    def covers(self) -> bool:
+        """Whether it is no property, but what a search must be able to see."""
+        return self.guarded == COVERED
+
     def expected(self, verdict: Verdict) -> bool:
         """Return whether the verdict is as it must be."""
-        return verdict.holds is False if self.mutant else verdict.holds is not False
+        found = self.mutant or self.covers
+        return verdict.holds is False if found else verdict.holds is not False
 
     def said(self, verdict: Verdict) -> str:
         """Return the verdict in words."""
+        if self.covers:
+            return f"seen within {verdict.cycles} cycles" if verdict.holds is False else "not seen"
         if verdict.holds is None:
             reach = "not broken" if self.mutant else "holds"
             return f"{reach} within {verdict.cycles} cycles of reset"
@@ -46,25 +55,25 @@ class _Job:
 
 def _jobs(rules: set[int], seconds: int, with_proofs: bool, with_mutants: bool) -> Iterator[_Job]:
     """Make the designs one by one, and what is to be judged of each."""
-    for number, task in enumerate(PROOFS if with_proofs else ()):
-        if task.rule not in rules:
-            continue
+    tasks = [task for task in PROOFS if with_proofs and task.rule in rules]
+    searched = {task.geometry for task in tasks if task.rule}
+    for number, task in enumerate([*(t for t in COVERAGE if t.geometry in searched), *tasks]):
         prover = Prover(task.make(task.geometry), _OUT / f"proof_{number}")
         for name in prover.properties:
-            yield _Job(task, name, None, _judge(prover, name, task.cycles, seconds))
+            yield _Job(task, name, None, _judge(prover, name, task, seconds))
     for number, mutant in enumerate(MUTANTS if with_mutants else ()):
         if mutant.rule not in rules:
             continue
         with mutant.fault():
             prover = Prover(mutant.task.make(mutant.task.geometry), _OUT / f"mutant_{number}")
         (name, *_) = (n for n in prover.properties if n.startswith(mutant.guarded))
-        yield _Job(mutant.task, name, mutant, _judge(prover, name, mutant.cycles, seconds))
+        task = replace(mutant.task, cycles=mutant.cycles, for_all_time=False)
+        yield _Job(mutant.task, name, mutant, _judge(prover, name, task, seconds))
 
 
-def _judge(prover: Prover, name: str, cycles: int | None, seconds: int) -> Callable[[], Verdict]:
-    if cycles is None:
-        return lambda: prover.prove(name, seconds=seconds)
-    return lambda: prover.unroll(name, cycles=cycles, seconds=seconds)
+def _judge(prover: Prover, name: str, task: Task, seconds: int) -> Callable[[], Verdict]:
+    engine = prover.prove if task.for_all_time else prover.unroll
+    return lambda: engine(name, cycles=task.cycles, seconds=seconds)
 
 
 def main(arguments: list[str]) -> int:
@@ -76,15 +85,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--jobs", type=int, default=2, help="properties at a time (default 2)")
     parser.add_argument("--seconds", type=int, default=400, help="a property may take (400)")
     options = parser.parse_args(arguments)
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
     start = monotonic()
 
     def judge(job: _Job) -> tuple[_Job, Verdict]:
         verdict = job.judge()
         mark = "" if job.expected(verdict) else "  <- WRONG"
         label = f"{job.mutant.name}: {job.guarded}" if job.mutant else job.guarded
+        rule = "" if job.covers else f"rule {job.task.rule}, "
         console.print(
-            f"{verdict.seconds:6.1f} s  rule {job.task.rule}, {job.task.geometry.name}: "
+            f"{verdict.seconds:6.1f} s  {rule}{job.task.geometry.name}: "
             f"{label}: {job.said(verdict)}{mark}",
             soft_wrap=True,
         )
@@ -107,17 +117,30 @@ def main(arguments: list[str]) -> int:
 
 def _summary(console: Console, results: list[tuple[_Job, Verdict]]) -> None:
     """Print a line for each rule and geometry, and one for each mutant."""
-    table = Table("rule", "geometry", "properties", "proven", "s", title="What was proven")
-    groups: dict[tuple[int, str], list[tuple[_Job, Verdict]]] = {}
+    table = Table("rule", "geometry", "property", "proven", "covers", "s", title="What was proven")
+    least = {job.task.geometry: verdict.cycles for job, verdict in results if job.covers}
+    groups: dict[tuple[Task, str, str], list[tuple[str, float]]] = {}
     for job, verdict in results:
-        if not job.mutant:
-            groups.setdefault((job.task.rule, job.task.geometry.name), []).append((job, verdict))
-    for (rule, geometry), members in groups.items():
-        said = [job.said(verdict) for job, verdict in members]
-        proven = ", ".join(f"{said.count(text)} {text}" for text in dict.fromkeys(said))
-        seconds = sum(verdict.seconds for _job, verdict in members)
+        if job.mutant or job.covers:
+            continue
+        needed = least.get(job.task.geometry, 0)
+        deep = verdict.cycles >= needed > 0 and not verdict.holds
+        covers = "all" if verdict.holds else f"yes ({needed})" if deep else f"no ({needed})"
+        # Lines of the timing table, and fields of the queue, that were proven alike are one line.
+        kind = job.guarded.split(":")[0]
+        key = job.task, kind, f"{job.said(verdict)}|{covers}"
+        groups.setdefault(key, []).append((job.guarded, verdict.seconds))
+    for (task, kind, said), members in groups.items():
+        proven, covers = said.split("|")
+        name = members[0][0] if len(members) == 1 else f"{kind}: {len(members)} of them"
+        seconds = sum(taken for _name, taken in members)
         table.add_row(
-            str(rule) if rule else "queue", geometry, str(len(said)), proven, f"{seconds:.0f}"
+            str(task.rule) if task.rule else "queue",
+            task.geometry.name,
+            name,
+            proven,
+            covers if task.rule else "",
+            f"{seconds:.0f}",
         )
     console.print(table)
     table = Table("mutant", "property of rule", "", title="What the mutants break")

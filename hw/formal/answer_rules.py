@@ -16,6 +16,29 @@ def _watch(m: Module, asked: Value, answered: Value, name: str) -> Signal:
     return waiting
 
 
+def _model_of_die(proof: Proof, at_place: Value, cell: Value, stored: Value) -> None:
+    """Assume of the data bus what a die with one burst, at the place of a command, would give."""
+    m, bus, controller, timing = proof.m, proof.bus, proof.controller, proof.config.timing
+    writes = bus.history(
+        bus.is_any(Command.WR, Command.WRA) & at_place, timing.nCWL + 1, "writes_here"
+    )
+    for half in range(2):
+        with m.If(writes[timing.nCWL - 1 + half]):
+            m.d.sync += [cell[half].eq(controller.o_data[0]), cell[2 + half].eq(1)]
+    reads = bus.history(
+        bus.is_any(Command.RD, Command.RDA) & at_place, timing.nCL + 1, "reads_here"
+    )
+    sampled = stored
+    for cycle in range(timing.nCL - 1):
+        later = Signal(2, name=f"read_{cycle}")
+        m.d.sync += later.eq(sampled)
+        sampled = later
+    for half in range(2):
+        comes = reads[timing.nCL - 1 + half]
+        proof.assume(~comes | (controller.i_data[0] == sampled[half]))
+    proof.assume(controller.i_valid == Cat(rank_drives(bus)).any())
+
+
 def answer_rules(proof: Proof) -> dict[str, Value]:
     """Return conditions that a request is answered twice, unasked, or with other data.
 
@@ -25,9 +48,11 @@ def answer_rules(proof: Proof) -> dict[str, Value]:
     the read was accepted. The die is a model of one burst: a write is taken from the data bus nCWL
     cycles after WR, a read is what the burst is one cycle after RD, nCL cycles after it; at other
     addresses anything. It drives the bus when the commands say (:mod:`hw.formal.data_bus_rules`).
+
+    That an answer comes is said from RD, WR and PIM_PRECHARGE on; that these come, by rule 6.
     """
     m, config, bus, controller = proof.m, proof.config, proof.bus, proof.controller
-    timing, command, width = config.timing, bus.bus, 8 * config.column_bytes
+    command, width = bus.bus, 8 * config.column_bytes
     place = {
         name: proof.any_constant(len(command[name]), f"watched_{name}") for name in ("bank", "row")
     }
@@ -51,28 +76,9 @@ def answer_rules(proof: Proof) -> dict[str, Value]:
     with m.If(accepted & is_write & here):
         m.d.sync += shadow.eq(Cat(request.data[0], request.data[width], C(3, 2)))
 
-    # The die.
     at_place = (command.bank == place["bank"]) & (Array(bus.mem_row)[place["bank"]] == place["row"])
     at_place &= command.column[1:] == column[1:]
-    writes = bus.history(
-        bus.is_any(Command.WR, Command.WRA) & at_place, timing.nCWL + 1, "writes_here"
-    )
-    cell, stored = word("cell")
-    for half in range(2):
-        with m.If(writes[timing.nCWL - 1 + half]):
-            m.d.sync += [cell[half].eq(controller.o_data[0]), cell[2 + half].eq(1)]
-    reads = bus.history(
-        bus.is_any(Command.RD, Command.RDA) & at_place, timing.nCL + 1, "reads_here"
-    )
-    sampled = stored
-    for cycle in range(timing.nCL - 1):
-        later = Signal(2, name=f"read_{cycle}")
-        m.d.sync += later.eq(sampled)
-        sampled = later
-    for half in range(2):
-        comes = reads[timing.nCL - 1 + half]
-        proof.assume(~comes | (controller.i_data[0] == sampled[half]))
-    proof.assume(controller.i_valid == Cat(rank_drives(bus)).any())
+    _model_of_die(proof, at_place, *word("cell"))
 
     # The answers.
     watched = accepted & request.tag[0]
@@ -86,7 +92,19 @@ def answer_rules(proof: Proof) -> dict[str, Value]:
         m.d.sync += [expected.eq(flat), compares.eq(here)]
     answer = controller.o_reads.payload.data
     wrong = Cat(answer[0], answer[width]) != expected
+
+    # What is served is answered; that it is served is rule 6.
+    tag = proof.part("controller", "data_path").o_tag[0]
+    latency = config.timing.nCL + config.timing.nBL
+    reads = bus.history(bus.is_any(Command.RD, Command.RDA) & tag, latency, "reads_watched")
+    writes = bus.is_any(Command.WR, Command.WRA) & tag
+    forwarded = bus.history(watched & (controller.accept.kind == 4), 3, "forwarded")
+    ends = bus.is_any(Command.PIM_PRECHARGE)
     return {
+        "every read that is served is answered": reads[-1] & ~read_answer,
+        "every read that is forwarded is answered": forwarded[-1] & read_waits & ~read_answer,
+        "every write that is served is answered": writes & ~write_answer,
+        "every tile that ends is reported": ends & ~controller.o_pim_done,
         "no read is answered twice or unasked": read_answer & ~read_waits,
         "no write is answered twice or unasked": write_answer & ~write_waits,
         "a read gives what a flat memory would": read_answer & compares & wrong,

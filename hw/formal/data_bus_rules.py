@@ -21,10 +21,10 @@ def _results(bus: CommandBus) -> tuple[list[Signal], Value]:
     m, config, command = bus.m, bus.config, bus.bus
     beats = result_beats(config)
     patterns = []  # whether the command is this one, and the cycles of each rank, as bits
-    reads = (bus.is_any(Command.PIM_GEMV) & command.read) | bus.is_any(Command.PIM_RDRESULT)
+    gemv = bus.is_any(Command.PIM_GEMV) & command.read
     for slots in range(1, config.slots + 1):
         for k in range(1, config.columns + 1):
-            fits = (command.slots == slots) & (command.k == k)
+            fits = gemv & (command.slots == slots) & (command.k == k)
             if slots == k == 1:
                 fits |= bus.is_any(Command.PIM_RDRESULT)
             starts = [start for start, _end in result_schedule(config, slots, k)]
@@ -32,7 +32,7 @@ def _results(bus: CommandBus) -> tuple[list[Signal], Value]:
             for rank in range(config.ranks):
                 offset = rank * (beats + config.timing.nTURN)
                 ranks.append(sum(((1 << beats) - 1) << (start + offset) for start in starts))
-            patterns.append((reads & fits, ranks))
+            patterns.append((fits, ranks))
     future, collisions = [], []
     for rank in range(config.ranks):
         width = max(ranks[rank].bit_length() for _fits, ranks in patterns)

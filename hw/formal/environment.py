@@ -7,20 +7,18 @@ from hw.memory.commands import PimOperation
 
 __all__ = ["whole_tiles"]
 
-#: The operations that are given: neither vector bursts from rows nor products one by one.
-_KINDS = (
-    *(PimOperation.HEADER, PimOperation.GWRITE, PimOperation.ACTIVATION, PimOperation.GEMV),
-    PimOperation.PRECHARGE,
-)
+#: What works on the open rows of a tile.
+_WORK = (PimOperation.GEMV, PimOperation.DOTPRODUCT, PimOperation.RDRESULT)
 
 
 def whole_tiles(m: Module, config: Config, operation, valid: Value, taken: Value) -> Value:
     """Return whether an operation continues tiles as the controller's documentation asks.
 
     A tile is an ACTIVATION of every bank group, in any order and all with one row, then GEMV
-    operations, then PRECHARGE; headers stand between tiles, vector bursts anywhere. A GEMV has at
-    least one column of at least one slot, and stays within the slots and the columns of a row;
-    bursts start at even columns and come from the data bus. When operations come is free: they may
+    operations, single products and single results, then PRECHARGE; headers stand between tiles,
+    vector bursts, from the data bus or from any row, anywhere. A GEMV has at least one column of at
+    least one slot, and stays within the slots and the columns of a row; a product and a result
+    have a slot that is there; bursts start at even columns. When operations come is free: they may
     stop anywhere, for ever.
 
     Parameters
@@ -45,15 +43,17 @@ def whole_tiles(m: Module, config: Config, operation, valid: Value, taken: Value
         m.d.sync += opened.eq(0)
     columns = operation.slots * operation.k
     gemv = is_any(PimOperation.GEMV)
+    bursts = is_any(PimOperation.GWRITE, PimOperation.GWRITE_ROW)
     conditions = [
-        ~valid | is_any(*_KINDS),
         ~activates | (operation.group < config.groups),
         ~activates | ~opened.bit_select(operation.group, 1),
         ~activates | (opened == 0) | (row == operation.row),
-        ~is_any(PimOperation.GEMV, PimOperation.PRECHARGE) | opened.all(),
+        ~is_any(*_WORK, PimOperation.PRECHARGE) | opened.all(),
         ~is_any(PimOperation.HEADER) | (opened == 0),
         ~gemv | ((operation.k <= config.columns) & (columns != 0)),
         ~gemv | (operation.slot + operation.slots <= config.slots),
-        ~is_any(PimOperation.GWRITE) | ~operation.offset[0],
+        ~is_any(*_WORK) | (operation.slot < config.slots),
+        ~bursts | ~operation.offset[0],
+        ~is_any(PimOperation.GWRITE_ROW) | ~operation.column[0],
     ]
     return Cat(conditions).all()

@@ -5,7 +5,16 @@ from dataclasses import replace
 from hw.config import Config
 from hw.memory.timing import Timing
 
-__all__ = ["BLOCKED", "GEOMETRIES", "ONE_RANK", "TWO_GROUPS", "TWO_RANKS", "TWO_SLOTS"]
+__all__ = [
+    "BLOCKED",
+    "BRISK",
+    "GEOMETRIES",
+    "ONE_RANK",
+    "TWO_GROUPS",
+    "TWO_RANKS",
+    "TWO_SLOTS",
+    "WHOLE_ROWS",
+]
 
 #: The least that the pipelines of the die allow (chosen): nRCD 3, nCWL 4, nCL 7, nBL 2. All others
 #: differ as they do in ``paper``: S below L, nRAS above nRCD, nFAW above four times nRRDS.
@@ -67,5 +76,34 @@ TWO_SLOTS = replace(_WIDER, name="two slots", slots=2, row_bytes=16)
 TWO_GROUPS = replace(_WIDER, name="two groups", bank_groups=2)
 BLOCKED = replace(ONE_RANK, name="one row buffer", row_buffers=1)
 
+#: A GWRITE from a row takes all of it, which outlasts one burst.
+WHOLE_ROWS = replace(TWO_SLOTS, name="two slots, whole rows", gwrite="row")
+
+#: What may be short is shorter, so that a request waits for few cycles: a search reaches further
+#: than that. ``age`` lasts longer than a decision, or the next write would be aged before its turn
+#: could end.
+BRISK = replace(
+    ONE_RANK,
+    name="brisk",
+    timing=replace(
+        _TIMING,
+        nRP=1,
+        nRAS=4,
+        nRRDS=1,
+        nRRDL=1,
+        nFAW=4,
+        nWR=1,
+        nWTRS=1,
+        nWTRL=1,
+        nRTPS=1,
+        nRTPL=1,
+        nREFI=40,
+        nRFC=2,
+    ),
+    age=4,
+)
+
 #: Every geometry by its name.
-GEOMETRIES = {g.name: g for g in (ONE_RANK, TWO_RANKS, TWO_GROUPS, TWO_SLOTS, BLOCKED)}
+GEOMETRIES = {
+    g.name: g for g in (ONE_RANK, TWO_RANKS, TWO_GROUPS, TWO_SLOTS, WHOLE_ROWS, BLOCKED, BRISK)
+}

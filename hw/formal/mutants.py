@@ -20,6 +20,10 @@ from hw.memory.constraints import Constraint, Scope, constraints
 from hw.memory.data_path import DataPath
 from hw.memory.refresh import Refresh
 from hw.memory.request_queue import RequestQueue
+from hw.memory.result_windows import ResultWindows
+from hw.memory.row_buffer import RowBuffer
+from hw.memory.tile_order import TileOrder
+from hw.memory.vector_row import VectorRow
 
 __all__ = ["MUTANTS", "Mutant"]
 
@@ -40,6 +44,8 @@ class Mutant:
         How the name of the property that must be broken begins.
     cycles
         Depth within which it is.
+    number
+        Which of the proofs of its rule must fail.
     """
 
     name: str
@@ -47,11 +53,12 @@ class Mutant:
     rule: int
     guarded: str
     cycles: int = 40
+    number: int = 0
 
     @property
     def task(self) -> Task:
-        """The proof that must fail: the first of its rule."""
-        return next(task for task in PROOFS if task.rule == self.rule)
+        """The proof that must fail."""
+        return [task for task in PROOFS if task.rule == self.rule][self.number]
 
 
 def _guards_follow(change: Callable[[Constraint], Constraint | None]):
@@ -98,6 +105,11 @@ def _ignored(cls: type, member: str, value: int | None = None):
             yield
 
     return fault
+
+
+def _writes_first(self: Arbiter, m: Module, writing: Signal) -> None:
+    """Take the place of the arbiter's choice of the direction."""
+    m.d.sync += writing.eq(self.writes.any_free)
 
 
 MUTANTS = (
@@ -151,6 +163,13 @@ MUTANTS = (
         "no column lands",
     ),
     Mutant(
+        "a row written over a half in use",
+        _ignored(VectorRow, "half_free", 1),
+        4,
+        "no column lands",
+        number=1,
+    ),
+    Mutant(
         "result sent into the window of another",
         _ignored(Arbiter, "gemv_clear", 1),
         8,
@@ -167,6 +186,38 @@ MUTANTS = (
         lambda: patch.object(request_queue, "rows_conflict", lambda config, a, b: Const(0)),
         3,
         "no later request",
+    ),
+    Mutant(
+        "a GWRITE reads whatever row is open",
+        _ignored(VectorRow, "hit", 1),
+        3,
+        "a GWRITE reads the row",
+    ),
+    Mutant(
+        "a GWRITE does not wait for earlier writes",
+        _ignored(RequestQueue, "before_vector"),
+        3,
+        "a GWRITE reads a row after",
+    ),
+    Mutant(
+        "writes to its row are accepted before a GWRITE has read",
+        _ignored(VectorRow, "bars"),
+        3,
+        "no later write",
+    ),
+    Mutant(
+        "a MAC unit multiplies a row without an earlier write",
+        _ignored(RequestQueue, "before_tile"),
+        3,
+        "a MAC unit multiplies",
+        number=1,
+    ),
+    Mutant(
+        "columns of a tile are read in the wrong place",
+        _ignored(RowBuffer, "read_column", 0),
+        3,
+        "a MAC unit multiplies",
+        number=1,
     ),
     Mutant(
         "refresh is never asked for",
@@ -186,5 +237,38 @@ MUTANTS = (
         _ignored(DataPath, "slot", 0),
         7,
         "no read is answered",
+    ),
+    Mutant(
+        "answers are taken for results of PIM",
+        _ignored(DataPath, "result", 1),
+        7,
+        "every read that is served",
+    ),
+    Mutant(
+        "results reserve no place on the data bus",
+        _ignored(ResultWindows, "issue", 0),
+        8,
+        "one driver",
+    ),
+    Mutant(
+        "no request is ever aged",
+        _ignored(RequestQueue, "aged"),
+        6,
+        "a read that is the oldest",
+        cycles=90,
+    ),
+    Mutant(
+        "writes are served as long as there are any",
+        lambda: patch.object(Arbiter, "_direction", _writes_first),
+        6,
+        "a read that is the oldest",
+        cycles=90,
+    ),
+    Mutant(
+        "aged requests come before a tile for ever",
+        _ignored(TileOrder, "waived", 0),
+        6,
+        "a tile that is the oldest",
+        cycles=90,
     ),
 )

@@ -11,6 +11,7 @@ from hw.formal.command_bus import CommandBus
 from hw.formal.environment import whole_tiles
 from hw.formal.queue_rules import times_agree
 from hw.memory.controller import Controller
+from hw.pim.channel import PimChannel
 
 __all__ = ["TAG_BITS", "Proof", "Rule"]
 
@@ -22,10 +23,11 @@ class Proof(wiring.Component):
     """A controller whose ports are free, and a bit for each property that it has broken.
 
     Requests, PIM operations and the data bus are free in every cycle; requests start at even
-    columns, and PIM operations form whole tiles (:func:`hw.formal.environment.whole_tiles`) where
-    they leave their queue, which is proven apart (:mod:`hw.formal.queue_rules`). Nothing else is
-    assumed but what a rule assumes by :meth:`assume`; from the first cycle that breaks an
-    assumption on, no property counts as broken.
+    columns. The queue of PIM operations is proven apart (:mod:`hw.formal.queue_rules`) and is a
+    black box here: operations are free where they leave it, as long as one that is there stays
+    until it is taken, and together they form whole tiles
+    (:func:`hw.formal.environment.whole_tiles`). Nothing else is assumed but what a rule assumes by
+    :meth:`assume`; from the first cycle that breaks an assumption on, no property counts as broken.
 
     Parameters
     ----------
@@ -34,6 +36,11 @@ class Proof(wiring.Component):
     rules
         Each is called with the proof and returns conditions that must never hold, by the names of
         the properties.
+    tag_bits
+        Bits of the tags of requests.
+    with_die
+        The data bus is not free: the DRAM die stands at its other end. Its MAC units are black
+        boxes.
 
     Attributes
     ----------
@@ -41,6 +48,8 @@ class Proof(wiring.Component):
         Where the rules put registers.
     controller, bus
         The controller, and its followed C/A bus.
+    with_die
+        Whether the die is there.
     properties
         Names, in the order of the bits of ``broken``.
 
@@ -54,17 +63,27 @@ class Proof(wiring.Component):
         A bit a property: broken in this cycle.
     """
 
-    def __init__(self, config: Config, *rules: "Rule"):
+    def __init__(
+        self, config: Config, *rules: "Rule", tag_bits: int = TAG_BITS, with_die: bool = False
+    ):
         self.config = config
         self.m = m = Module()
-        self.controller = controller = Controller(config, TAG_BITS)
+        self.controller = controller = Controller(config, tag_bits)
         self.choice = Signal(32)
         self._chosen = 0
         self._kept: list[Value] = []
         self.bus = CommandBus(m, config, controller.command)
-        self._fragment = Fragment.get(controller, None)
-        queue, request = self.part("pim"), controller.i_requests
+        self.with_die = with_die
+        self._parts = {"controller": Fragment.get(controller, None)}
+        if with_die:
+            self._die = PimChannel(config)
+            self._parts["die"] = Fragment.get(self._die, None)
+        queue, request = self.part("controller", "pim"), controller.i_requests
         self.assume(~request.valid | ~request.payload.column[0])
+        before, stays = Signal.like(queue.head), Signal()
+        m.d.sync += [before.eq(queue.head), stays.eq(queue.valid & ~queue.pop)]
+        self.assume(~stays | (queue.valid & (queue.head.as_value() == before.as_value())))
+        self.assume(~queue.valid | ~queue.empty)
         self.assume(whole_tiles(m, config, queue.head, queue.valid, queue.pop))
         self.assume(~queue.valid | times_agree(config, queue.head))
         conditions: dict[str, Value] = {}
@@ -90,10 +109,12 @@ class Proof(wiring.Component):
         """Assume a condition in every cycle."""
         self._kept.append(condition)
 
-    def part(self, name: str) -> wiring.Component:
-        """Return a submodule of the controller, for its ports."""
-        (found,) = (f.origins[0] for f, n, _ in self._fragment.subfragments if n == name)
-        return found
+    def part(self, *path: str) -> wiring.Component:
+        """Return a part of the controller or the die, by the names on the way, for its ports."""
+        fragment = self._parts[path[0]]
+        for step in path[1:]:
+            (fragment,) = (part for part, name, _ in fragment.subfragments if name == step)
+        return fragment.origins[0]
 
     def any_constant(self, width: int, name: str) -> Value:
         """Return a value that is free and never changes."""
@@ -113,16 +134,22 @@ class Proof(wiring.Component):
 
     def elaborate(self, platform):
         m, controller = self.m, self.controller
-        m.submodules.controller = self._fragment
+        for name, part in self._parts.items():
+            m.submodules[name] = part
         m.d.comb += [
             self.choice.eq(self.free),
             controller.i_requests.payload.eq(self.requests),
             controller.i_requests.valid.eq(self.requests_valid),
             controller.i_pim.payload.eq(self.pim),
             controller.i_pim.valid.eq(self.pim_valid),
-            controller.i_data.eq(self.i_data),
-            controller.i_valid.eq(self.i_valid),
+            controller.i_data.eq(self._die.o_data if self.with_die else self.i_data),
+            controller.i_valid.eq(self._die.o_valid if self.with_die else self.i_valid),
         ]
+        if self.with_die:
+            m.d.comb += [
+                self._die.command.eq(controller.command),
+                self._die.i_data.eq(controller.o_data),
+            ]
         kept, kept_before = Signal(), Signal(init=1)
         m.d.comb += kept.eq(kept_before & Cat(self._kept).all())
         m.d.sync += kept_before.eq(kept)

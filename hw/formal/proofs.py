@@ -3,20 +3,35 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from amaranth.hdl import *
+
 from hw.config import Config
 from hw.formal.answer_rules import answer_rules
+from hw.formal.coverage import coverage
 from hw.formal.data_bus_rules import data_bus_rules
-from hw.formal.geometry import BLOCKED, ONE_RANK, TWO_GROUPS, TWO_RANKS, TWO_SLOTS
+from hw.formal.geometry import (
+    BLOCKED,
+    BRISK,
+    ONE_RANK,
+    TWO_GROUPS,
+    TWO_RANKS,
+    TWO_SLOTS,
+    WHOLE_ROWS,
+)
+from hw.formal.operand_rules import operand_rules
 from hw.formal.order_rules import order_rules
 from hw.formal.proof import Proof
 from hw.formal.prover import Provable
 from hw.formal.queue_rules import QueueProof
 from hw.formal.refresh_rules import refresh_rules
+from hw.formal.response_rules import response_rules
 from hw.formal.row_buffer_rules import row_buffer_rules, row_state_rules
 from hw.formal.timing_rules import timing_rules
 from hw.formal.vector_buffer_rules import vector_buffer_rules
+from hw.memory.refresh import longest_tile
+from hw.memory.response_bound import oldest_cycles
 
-__all__ = ["PROOFS", "Task"]
+__all__ = ["COVERAGE", "LIMITS", "PROOFS", "Task"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +47,37 @@ class Task:
     make
         Makes the design of a geometry.
     cycles
-        None: proofs for all time are wanted. Else: the design is unrolled to that depth.
+        The design is unrolled to that depth.
+    for_all_time
+        A proof for all time is looked for first; unrolled is what is not proven then.
     """
 
     rule: int
     geometry: Config
     make: Callable[[Config], Provable]
-    cycles: int | None = None
+    cycles: int = 80
+    for_all_time: bool = True
+
+
+#: Cycles in which the oldest request and the oldest tile are served at the geometry of rule 6: more
+#: than 36, the longest wait of a request that searches found, and than a tile, which lasts 15, and
+#: four requests before it should take; far below what
+#: :func:`hw.memory.response_bound.oldest_cycles` grants, so that a search reaches further.
+LIMITS = (45, 75)
 
 
 def _timing(config: Config) -> Proof:
     return Proof(config, lambda proof: timing_rules(proof.bus))
+
+
+def _timing_of_rows(config: Config) -> Proof:
+    """Take the lines that a PIM_GWRITE of several bursts lengthens; the others are as before."""
+
+    def rule(proof: Proof) -> dict[str, Value]:
+        found = timing_rules(proof.bus)
+        return {name: broken for name, broken in found.items() if "PIM_GWRITE to" in name}
+
+    return Proof(config, rule)
 
 
 def _rows(config: Config) -> Proof:
@@ -62,12 +97,25 @@ def _order(config: Config) -> Proof:
     return Proof(config, order_rules)
 
 
+def _operands(config: Config) -> Proof:
+    return Proof(config, operand_rules, with_die=True)
+
+
 def _refresh(config: Config) -> Proof:
     return Proof(config, refresh_rules)
 
 
+def _response(config: Config) -> Proof:
+    assert oldest_cycles(config, longest_tile(config)) >= max(LIMITS), "the bound is less"
+    return Proof(config, lambda proof: response_rules(proof, *LIMITS), tag_bits=2)
+
+
 def _answers(config: Config) -> Proof:
     return Proof(config, answer_rules)
+
+
+def _coverage(config: Config) -> Proof:
+    return Proof(config, coverage)
 
 
 PROOFS = (
@@ -76,12 +124,28 @@ PROOFS = (
     Task(1, TWO_RANKS, _timing),
     Task(1, TWO_GROUPS, _timing),
     Task(1, BLOCKED, _timing),
+    Task(1, WHOLE_ROWS, _timing_of_rows),
     Task(2, ONE_RANK, _rows),
     Task(2, BLOCKED, _rows),
-    Task(3, ONE_RANK, _order, 32),
+    Task(3, ONE_RANK, _order, 48, for_all_time=False),
+    Task(3, ONE_RANK, _operands, 48, for_all_time=False),
     Task(4, TWO_SLOTS, _vector_buffer),
-    Task(5, ONE_RANK, _refresh, 100),
-    Task(5, replace(ONE_RANK, name="one rank, two postponed", postpone=2), _refresh, 144),
-    Task(7, ONE_RANK, _answers, 32),
+    Task(4, WHOLE_ROWS, _vector_buffer),
+    Task(5, ONE_RANK, _refresh, 100, for_all_time=False),
+    Task(
+        5,
+        replace(ONE_RANK, name="one rank, two postponed", postpone=2),
+        _refresh,
+        144,
+        for_all_time=False,
+    ),
+    Task(6, BRISK, _response, 90, for_all_time=False),
+    Task(7, ONE_RANK, _answers, 48),
     Task(8, ONE_RANK, _data_bus),
+)
+
+#: For each geometry, how deep a search must be to see a refresh and a whole tile.
+COVERAGE = tuple(
+    Task(task.rule, task.geometry, _coverage, 60, for_all_time=False)
+    for task in {task.geometry: task for task in PROOFS if task.rule}.values()
 )

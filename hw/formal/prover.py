@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Protocol
@@ -22,11 +22,12 @@ from hw.export.rtlil import convert
 
 __all__ = ["Provable", "Prover", "Verdict"]
 
-#: MAC units, the only floating point of a channel, give any value in any cycle.
+#: MAC units, the only floating point of a channel, and the controller's queue of PIM operations,
+#: which is proven apart, give any value in any cycle.
 _GRAPH = """\
 read_rtlil proof.il
 hierarchy -top proof
-cutpoint *mac_unit
+cutpoint *mac_unit *controller.pim
 proc
 flatten
 memory -nomap
@@ -166,9 +167,18 @@ class Prover:
         holds = {"snl_UNSAT": True, "snl_SAT": False, "snl_UNK": None}[status]
         return Verdict(holds, 0 if holds else int(cycles) + 1, seconds)
 
-    def prove(self, name: str, *, seconds: int = 120) -> Verdict:
-        """Look for a proof for all time, or a way to break the property, for so many seconds."""
-        return self._run(name, f"pdr -T {seconds}")
+    def prove(self, name: str, *, cycles: int = 0, seconds: int = 120) -> Verdict:
+        """Look for a proof for all time, or a way to break the property.
+
+        What is neither found in half of so many seconds is unrolled to a depth in the other half.
+        """
+        proof = self._run(name, f"pdr -T {max(1, seconds // 2)}")
+        if proof.holds is not None or cycles <= proof.cycles:
+            return proof
+        search = self.unroll(name, cycles=cycles, seconds=max(1, seconds // 2))
+        if search.holds is None and search.cycles < proof.cycles:
+            search = replace(search, cycles=proof.cycles)
+        return replace(search, seconds=proof.seconds + search.seconds)
 
     def unroll(self, name: str, *, cycles: int, seconds: int = 300) -> Verdict:
         """Look for a way to break the property within some cycles of reset."""

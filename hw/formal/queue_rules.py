@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
 from hw.memory.commands import PimOperation
+from hw.memory.guards import gwrite_extent
 from hw.memory.pim_queue import PimQueue
 from hw.pim.results import result_cycles, result_latency
 
@@ -16,23 +17,33 @@ __all__ = ["QueueProof", "times_agree"]
 
 
 def _times(config: Config, operation) -> dict[str, Value]:
-    """Return the times that the fields of a GEMV give, by their names in the queue."""
+    """Return slots, columns and times that an operation has in the queue, by their names there.
+
+    A GEMV has those that its fields say; all others those of one column, but for the time that
+    bursts of a row take.
+    """
     gap = config.timing.nCCDL
     latency = result_latency(config)
     period = result_cycles(config) + (config.timing.nTURN if config.ranks > 1 else 0)
-    extent = (operation.slots * operation.k - 1) * gap
-    step = (operation.k - 1) * gap
-    by_columns = extent + latency + period
-    by_results = step + latency + operation.slots * period
-    end = Mux(by_columns > by_results, by_columns, by_results)
-    return {"extent": extent, "step": step, "first": step + latency, "end": end}
+    is_gemv = operation.operation == PimOperation.GEMV
+    slots, k = Mux(is_gemv, operation.slots, 1), Mux(is_gemv, operation.k, 1)
+    by_columns = (slots * k - 1) * gap
+    from_row = operation.operation == PimOperation.GWRITE_ROW
+    extent = Mux(from_row, gwrite_extent(config), by_columns)
+    step = (k - 1) * gap
+    last, results = extent + latency + period, step + latency + slots * period
+    end = Mux(last > results, last, results)
+    found = {"extent": extent, "step": step, "first": step + latency, "end": end}
+    return {"slots": slots, "k": k, **found}
 
 
 def times_agree(config: Config, operation) -> Value:
-    """Return whether the times of an operation in the queue are those that its fields give."""
+    """Return whether an operation in the queue has the times that its fields give."""
     times = _times(config, operation)
-    agree = Cat(operation[name] == value for name, value in times.items()).all()
-    return (operation.operation != PimOperation.GEMV) | agree
+    is_gemv = operation.operation == PimOperation.GEMV
+    is_result = operation.operation == PimOperation.RDRESULT
+    agree = [operation[name] == value for name, value in times.items()]
+    return Cat(*agree, is_gemv | (operation.read == is_result)).all()
 
 
 #: Fields of which the proofs assume nothing.
@@ -82,7 +93,7 @@ class QueueProof(wiring.Component):
         m = Module()
         m.submodules.queue = queue = self._queue
         head, layout = queue.head, self.operation.shape()
-        copied = set(layout.members) - {"read"}  # which only a GEMV has
+        copied = [name for name in self._fields if name in layout.members]
         entered, left = Signal(), Signal()
         m.d.comb += [
             queue.i.payload.eq(self.operation),
@@ -93,20 +104,19 @@ class QueueProof(wiring.Component):
         ]
         inside, ahead = Signal(5), Signal(5)
         watched, watching, seen = Signal.like(head), Signal(), Signal()
-        multiplies = Signal()  # the watched operation is a GEMV within the row and the slots
+        legal = Signal()  # the watched operation, if a GEMV, is within the row and the slots
         config, operation = self._config, self.operation
+        is_gemv = operation.operation == PimOperation.GEMV
+        is_result = operation.operation == PimOperation.RDRESULT
         columns = (operation.k != 0) & (operation.k <= config.columns)
         slots = (operation.slots != 0) & (operation.slots <= config.slots)
         m.d.sync += inside.eq(inside + entered - left)
         with m.If(entered & self.watch & ~seen):
             m.d.sync += [
-                *(
-                    watched[name].eq(operation[name])
-                    for name in self._fields
-                    if name in layout.members
-                ),
+                *(watched[name].eq(operation[name]) for name in copied),
                 *(watched[name].eq(value) for name, value in _times(config, operation).items()),
-                multiplies.eq((operation.operation == PimOperation.GEMV) & columns & slots),
+                watched.read.eq((is_gemv & operation.read) | is_result),
+                legal.eq(~is_gemv | (columns & slots)),
                 watching.eq(1),
                 seen.eq(1),
                 ahead.eq(inside - left),
@@ -116,7 +126,7 @@ class QueueProof(wiring.Component):
         oldest = watching & queue.valid & (ahead == 0)
         m.d.comb += self.broken.eq(
             Cat(
-                oldest & (head[name] != watched[name]) & (multiplies | (name in copied))
+                oldest & (head[name] != watched[name]) & (legal | (name in copied))
                 for name in self._fields
             )
         )

@@ -13,22 +13,31 @@ __all__ = ["assume_announced_tiles", "refresh_rules"]
 def assume_announced_tiles(proof: Proof) -> None:
     """Assume that tiles last no longer than announced.
 
-    A tile has one GEMV and no vector bursts, headers announce no less than the longest tile, and
-    the operations of a tile that has started are there when the controller looks for them.
+    A tile has one GEMV, or together as many single products and results as a GEMV has columns, and
+    no vector bursts; headers announce no less than the longest tile, and the operations of a tile
+    that has started are there when the controller looks for them.
     """
-    m, queue, tiles = proof.m, proof.part("pim"), proof.part("tiles")
-    operation = queue.head.operation
-    multiplied = Signal()
-    with m.If(queue.pop & (operation == PimOperation.GEMV)):
-        m.d.sync += multiplied.eq(1)
-    with m.If(queue.pop & (operation == PimOperation.PRECHARGE)):
-        m.d.sync += multiplied.eq(0)
+    m, config = proof.m, proof.config
+    queue, tiles = proof.part("controller", "pim"), proof.part("controller", "tiles")
+
+    def oldest_is(*kinds: PimOperation) -> Value:
+        return queue.valid & Cat(queue.head.operation == kind for kind in kinds).any()
+
+    most = config.slots * config.columns
+    gemv = oldest_is(PimOperation.GEMV)
+    work = oldest_is(PimOperation.GEMV, PimOperation.DOTPRODUCT, PimOperation.RDRESULT)
+    done = Signal(range(most + 1))  # columns, products and results of the tile
+    with m.If(queue.pop & oldest_is(PimOperation.PRECHARGE)):
+        m.d.sync += done.eq(0)
+    with m.Elif(queue.pop & work):
+        m.d.sync += done.eq(Mux(gemv, most, done + 1))
     inside = tiles.started
     proof.assume(~inside | queue.valid)
-    proof.assume(~(inside & (operation == PimOperation.GWRITE)))
-    proof.assume(~(multiplied & (operation == PimOperation.GEMV)))
-    header = queue.valid & (operation == PimOperation.HEADER)
-    proof.assume(~header | (queue.head.length >= longest_tile(proof.config)))
+    proof.assume(~(inside & oldest_is(PimOperation.GWRITE, PimOperation.GWRITE_ROW)))
+    proof.assume(~work | (done != most))
+    proof.assume(~gemv | (done == 0))
+    header = oldest_is(PimOperation.HEADER)
+    proof.assume(~header | (queue.head.length >= longest_tile(config)))
 
 
 def refresh_rules(proof: Proof) -> dict[str, Value]:

@@ -46,11 +46,15 @@ def _gap(bus: CommandBus, line: Constraint, instance: int, name: str) -> Value:
         later = bus.is_any(*sorted(line.later, key=lambda x: x.value)) & ~later
     if not line.after_last:
         return later & bus.history(first, gap - 1, name).any()
-    # Count from the last column of the first command.
-    m, command = bus.m, bus.bus
-    extent = Mux(bus.is_any(Command.PIM_GEMV), command.slots * command.k - 1, 0)
-    cycles = Signal(range(2 * bus.config.slots * bus.config.columns * bus.config.timing.nCCDL))
-    m.d.comb += cycles.eq(extent * bus.config.timing.nCCDL)
+    # Count from the last column of the first command, or from its last burst.
+    m, config, command = bus.m, bus.config, bus.bus
+    columns = (command.slots * command.k - 1) * config.timing.nCCDL
+    bursts = (command.k - 1) * max(config.timing.nCCDL, config.timing.nBL)
+    cycles = Signal(range(2 * config.slots * config.columns * config.timing.nCCDL))
+    with m.If(bus.is_any(Command.PIM_GEMV)):
+        m.d.comb += cycles.eq(columns)
+    with m.Elif(bus.is_any(Command.PIM_GWRITE) & (command.k != 0)):
+        m.d.comb += cycles.eq(bursts)
     until_last = Signal.like(cycles, name=f"{name}_until_last")
     with m.If(first):
         m.d.sync += until_last.eq(cycles)

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.formal.command_bus import CommandBus
 from hw.formal.data_bus_rules import data_bus_rules
-from hw.formal.geometry import BLOCKED, GEOMETRIES, ONE_RANK, TWO_RANKS, TWO_SLOTS
+from hw.formal.geometry import BLOCKED, GEOMETRIES, ONE_RANK, TWO_RANKS, TWO_SLOTS, WHOLE_ROWS
 from hw.formal.mutants import MUTANTS
 from hw.formal.row_buffer_rules import row_buffer_rules, row_state_rules
 from hw.formal.timing_rules import timing_rules
@@ -170,6 +170,31 @@ def test_drivers_of_the_data_bus_must_not_meet(broken):
     assert "one driver on the data bus" in broken(ONE_RANK, data_bus_rules, [gemv, read])
     before = (20 + start - TIMING.nCL - TIMING.nBL, on(Command.RD))
     assert not broken(ONE_RANK, data_bus_rules, [gemv, before])
+
+
+def test_a_single_result_drives_the_bus_whatever_its_columns(broken):
+    start, _end = result_schedule(ONE_RANK, 1, 1)[0]
+    result = (20, on(Command.PIM_RDRESULT, k=2))
+    read = (20 + start - TIMING.nCL, on(Command.RD))
+    assert "one driver on the data bus" in broken(ONE_RANK, data_bus_rules, [result, read])
+    before = (20 + start - TIMING.nCL - TIMING.nBL, on(Command.RD))
+    assert not broken(ONE_RANK, data_bus_rules, [result, before])
+
+
+@pytest.mark.parametrize(("gap", "wrong"), [(4, True), (5, False)])
+def test_all_bursts_of_a_row_keep_the_row_open(broken, gap, wrong):
+    rule = "timing: PIM_GWRITE to PRE/PREA, bank: nRTPL"
+    commands = [(20, on(Command.PIM_GWRITE, k=2)), (20 + gap - 1, on(Command.PRE))]
+    assert any(n.startswith(rule) for n in broken(WHOLE_ROWS, timing_rules, commands)) == wrong
+
+
+def test_the_last_burst_of_a_row_must_not_land_in_a_half_in_use(broken):
+    gemv = (20, on(Command.PIM_GEMV, k=4, slots=2, half=1))
+    last = 20 + 7 * TIMING.nCCDL + 1  # the last column is read
+    landing = TIMING.nCWL + 2 * TIMING.nBL
+    for start, wrong in ((last - landing, True), (last + 1, False)):
+        write = (start, on(Command.PIM_GWRITE, k=2, half=1))
+        assert bool(broken(WHOLE_ROWS, vector_buffer_rules, [gemv, write])) == wrong
 
 
 def test_ranks_need_a_turn_around(broken):

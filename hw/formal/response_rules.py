@@ -1,0 +1,88 @@
+"""Rule 6 as properties: what is the oldest of all is served within a bound."""
+
+from amaranth.hdl import *
+from amaranth.lib import enum
+
+from hw.formal.proof import Proof
+from hw.formal.refresh_rules import assume_announced_tiles
+from hw.memory.commands import Command, PimOperation, Request
+from hw.memory.run import run_length
+
+__all__ = ["response_rules"]
+
+
+class _Tag(enum.Enum, shape=2):
+    """Tags of requests, by their place in the order of acceptance."""
+
+    EARLIER = 0  #: before what is watched
+    WATCHED = 1
+    LATER = 2
+
+
+def response_rules(proof: Proof, request_limit: int, tile_limit: int) -> dict[str, Value]:
+    """Return conditions that a request, or a tile, takes too long once it is the oldest of all.
+
+    Watched is one request or one tile, any, accepted at any time. Tags, which no decision depends
+    on, say which requests were accepted before and which after it; so it is known when those before
+    have left, and from then on its cycles are counted until its RD, WR or PIM_PRECHARGE. What
+    waits for no other and is served within the limit cannot starve: no more are before it than the
+    queues hold, and a tile.
+
+    Tiles are assumed to last no longer than announced (:func:`assume_announced_tiles`), and to
+    follow each other without vector bursts between, of which the bound says nothing.
+
+    Parameters
+    ----------
+    request_limit, tile_limit
+        Cycles in which the oldest must be served, if it is a request or a tile.
+    """
+    assume_announced_tiles(proof)
+    m, bus, config, controller = proof.m, proof.bus, proof.config, proof.controller
+    request, accept = controller.i_requests.payload, controller.accept
+    enters = accept.valid & (accept.kind <= 1)  # not one that is answered without RD
+    tile_enters = accept.valid & (accept.kind == 2)
+    tile_ends = bus.is_any(Command.PIM_PRECHARGE)
+    served = bus.is_any(Command.RD, Command.RDA, Command.WR, Command.WRA)
+    tag = proof.part("controller", "data_path").o_tag  # of the RD or WR on the bus
+    queue = proof.part("controller", "pim")
+    bursts = (PimOperation.GWRITE, PimOperation.GWRITE_ROW)
+    proof.assume(~queue.valid | ~Cat(queue.head.operation == kind for kind in bursts).any())
+
+    # What is watched.
+    tile_watched = proof.any_constant(1, "tile_watched")
+    watched, seen = Signal(), Signal()
+    chosen = Mux(tile_watched, tile_enters & proof.any_value(1), enters)
+    m.d.comb += watched.eq(~seen & chosen & (tile_watched | (request.tag == _Tag.WATCHED)))
+    m.d.sync += seen.eq(seen | watched)
+    earlier = (request.tag == _Tag.EARLIER) | (~tile_watched & (request.tag == _Tag.WATCHED))
+    proof.assume(~enters | Mux(seen, request.tag == _Tag.LATER, earlier))
+
+    # What is before it: as many requests, and a tile.
+    most = (config.read_queue + config.write_queue) * run_length(config) + 1
+    before, tile_before = Signal(range(most + 1)), Signal()
+    m.d.sync += [
+        before.eq(before + (enters & ~seen & ~watched) - (served & (tag == _Tag.EARLIER))),
+        tile_before.eq((tile_before | (tile_enters & ~seen & ~watched)) & ~tile_ends),
+    ]
+
+    # How long it has been the oldest.
+    waits, is_write = Signal(), Signal()
+    done = Mux(tile_watched, tile_ends & ~tile_before, served & (tag == _Tag.WATCHED))
+    m.d.sync += waits.eq((waits | watched) & ~done)
+    with m.If(watched):
+        m.d.sync += is_write.eq(request.kind == Request.WRITE)
+    oldest = waits & (before == 0) & ~tile_before
+    limit = Mux(tile_watched, tile_limit, request_limit)
+    waited = Signal(range(max(request_limit, tile_limit) + 1))
+    with m.If(oldest & (waited != limit)):
+        m.d.sync += waited.eq(waited + 1)
+    late = oldest & (waited == limit)
+    kinds = {"read": ~tile_watched & ~is_write, "write": ~tile_watched & is_write}
+    return {
+        **{
+            f"a {kind} that is the oldest of all is served within {request_limit} cycles": late
+            & is_it
+            for kind, is_it in kinds.items()
+        },
+        f"a tile that is the oldest of all ends within {tile_limit} cycles": late & tile_watched,
+    }
