@@ -89,6 +89,12 @@ class Bench:
         Called with a line of text before a compilation.
     intervals
         Refresh intervals of a run.
+
+    Attributes
+    ----------
+    lateness
+        Cycles by which the latest REF of all runs so far was later than due; negative if each was
+        pulled in.
     """
 
     def __init__(
@@ -98,6 +104,7 @@ class Bench:
         self._intervals = intervals
         self._channel: CompiledChannel | None = None
         self._tiles: dict[tuple[Config, TileShape], Rates] = {}
+        self.lateness = -(1 << 31)
 
     def channel(self, config: Config) -> CompiledChannel:
         """Return the channel of a configuration, just reset."""
@@ -135,7 +142,9 @@ class Bench:
         violations = Monitor(config).check(log.trace, end=log.cycles)
         if violations:
             raise RuntimeError(f"{len(violations)} violations; the first: {violations[0]}")
-        return _rates(config, log, log.cycles / seconds)
+        rates = _rates(config, log, log.cycles / seconds)
+        self.lateness = max(self.lateness, rates.lateness)
+        return rates
 
 
 def _rates(config: Config, log: ChannelLog, speed: float) -> Rates:

@@ -135,9 +135,9 @@ def _draw_column(tiles: Axes, shares: Axes, sweep: Sweep, points: list[Point]) -
         axes.grid(axis="y", color="0.9")
 
 
-def draw(sweeps: list[tuple[Sweep, list[Point]]], folder: Path) -> list[Path]:
-    """Draw the picture as memory-sweeps.png and .svg; return their paths."""
-    with mpl.rc_context({"svg.hashsalt": "neupims", "font.size": 10}):
+def draw(sweeps: list[tuple[Sweep, list[Point]]], folder: Path) -> Path:
+    """Draw the picture as memory-sweeps.png; return its path."""
+    with mpl.rc_context({"font.size": 10}):
         picture = Picture(figsize=(11, 6.4), layout="constrained")
         axes = picture.subplots(2, len(sweeps), sharex="col", squeeze=False)
         for column, (sweep, points) in enumerate(sweeps):
@@ -149,7 +149,6 @@ def draw(sweeps: list[tuple[Sweep, list[Point]]], folder: Path) -> list[Path]:
         picture.suptitle(
             "A channel of paper, one parameter changed: tiles of a whole row and ordinary reads"
         )
-        paths = [folder / f"memory-sweeps.{kind}" for kind in ("png", "svg")]
-        picture.savefig(paths[0], dpi=150)
-        picture.savefig(paths[1], metadata={"Date": None})
-    return paths
+        path = folder / "memory-sweeps.png"
+        picture.savefig(path, dpi=150)
+    return path
