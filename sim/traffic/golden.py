@@ -157,44 +157,33 @@ def _requests_before(trace: _Stream) -> list[int]:
     return found
 
 
-def _excludes(config: Config, tile_row: int | None, row: int) -> bool:
-    """Return whether an open tile keeps a row of an ordinary bank from being open, too."""
-    if tile_row is None or config.row_buffers == 1:
-        return tile_row is not None
-    shared = config.rows // config.subarrays if config.subarrays else 1
-    return tile_row // shared == row // shared
-
-
 def _expected_results(
     config: Config, memory: FlatMemory, requests: _Stream, pim: _Stream, log: ChannelLog
 ) -> NDArray[np.uint32]:
     """Return the results that the PIM operations must give, as bits; all writes are done then."""
     starts = iter(_requests_before(log.trace))
     units, row = _MacUnits(config), None
-    written, found = 0, []
-    tile_row: int | None = None
+    written, found, in_tile = 0, [], False
     for operation in pim:
         code = PimOperation(operation["operation"])
         if code is PimOperation.GWRITE:
             units.gwrite(operation)
         elif code is PimOperation.GWRITE_ROW:
-            if _excludes(config, tile_row, int(operation["row"])):
-                continue  # the controller skips it
             start = next(starts)
             memory.write(requests[written:start])
             written = start
             units.gwrite_row(operation, memory.row(int(operation["row"]))[operation["bank"]])
-        elif code is PimOperation.ACTIVATION and tile_row is None:
-            tile_row, start = int(operation["row"]), next(starts)
+        elif code is PimOperation.ACTIVATION and not in_tile:
+            in_tile, start = True, next(starts)
             memory.write(requests[written:start])
             written = start
-            bits = memory.row(tile_row).view("<u2")
+            bits = memory.row(int(operation["row"])).view("<u2")
             row = from_bits(bits).reshape(config.banks, config.columns, -1)
         elif code in (PimOperation.GEMV, PimOperation.DOTPRODUCT, PimOperation.RDRESULT):
             assert row is not None
             found += units.products(operation, row)
         elif code is PimOperation.PRECHARGE:
-            tile_row = None
+            in_tile = False
     memory.write(requests[written:])
     return np.array(found, np.float32).reshape(-1, config.banks).view(np.uint32)
 

@@ -200,7 +200,11 @@ def _products(rng: np.random.Generator, gemv: dict[str, int]) -> list[dict[str, 
 def _tile(
     config: Config, rng: np.random.Generator, rows: list[int], gemvs: list[dict[str, int]]
 ) -> list[dict[str, object]]:
-    """Return the operations of a tile; its groups open in any order, vectors may come within."""
+    """Return the operations of a tile; its groups open in any order, vectors may come within.
+
+    None of those comes from a row: such a vector waits for ordinary requests, which may wait for
+    the tile.
+    """
     groups = sorted(range(config.groups), key=lambda group: group % config.bank_groups)
     if rng.random() < 0.3:
         groups = rng.permutation(config.groups).tolist()
@@ -211,7 +215,5 @@ def _tile(
     for gemv in gemvs:
         if rng.random() < 0.2:
             operations.append(_gwrite(config, rng))
-        if rng.random() < 0.05:  # which is skipped if the tile keeps its row from being open
-            operations.append(_gwrite_row(config, rng, rows))
         operations += _products(rng, gemv)
     return [*operations, {"operation": PimOperation.PRECHARGE}]

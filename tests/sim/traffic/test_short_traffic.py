@@ -36,10 +36,10 @@ def requests_of(config):
 
 
 @st.composite
-def vectors(draw, config):
-    """Return a GWRITE, from the bus or from a row."""
+def vectors(draw, config, rows=True):
+    """Return a GWRITE, from the bus or, where rows are, from one."""
     whole = config.gwrite == "row"
-    from_row = draw(st.booleans())
+    from_row = rows and draw(st.booleans())
     size = config.columns if from_row and whole else 2
     fields = {
         "operation": PimOperation.GWRITE_ROW if from_row else PimOperation.GWRITE,
@@ -88,7 +88,7 @@ def products(draw, config):
 @st.composite
 def tiles(draw, config):
     """Return a tile: a header or none, the groups in any order, products and vectors between."""
-    work = draw(st.lists(products(config) | vectors(config), max_size=5))
+    work = draw(st.lists(products(config) | vectors(config, rows=False), max_size=5))
     operations = []
     if draw(st.booleans()):
         length = tile_cycles_on_grid(config, draw(st.integers(1, 64)))
