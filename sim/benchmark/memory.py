@@ -10,7 +10,7 @@ from rich.table import Table
 from hw.config import Config
 from hw.memory.tile_length import refresh_stretch, tile_cycles, tile_cycles_on_grid
 from hw.presets import PAPER
-from sim.benchmark.channel_rates import Bench, Rates, many_requests, many_tiles
+from sim.benchmark.channel_rates import INTERVALS, Bench, Rates, many_requests, many_tiles
 from sim.benchmark.channel_speed import compare_speeds
 from sim.benchmark.read_bound import read_bound
 from sim.channel_workload import TileShape, random_requests, sequential_requests
@@ -201,7 +201,8 @@ def _refresh(bench: Bench, config: Config) -> Iterator[Figure]:
     yield Figure(
         "refresh, share of time",
         _percent(both.refresh),
-        f"tRFC / tREFI = {_percent(timing.nRFC / timing.nREFI)}",
+        f"tRFC / tREFI = {_percent(timing.nRFC / timing.nREFI)}; of {INTERVALS} refreshes "
+        f"{both.owed:g} postponed beyond the end, which all rates are charged with",
     )
     limit = config.postpone * timing.nREFI
     yield Figure(
