@@ -5,12 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hw.memory.refresh import longest_tile
+from hw.memory.result_windows import check_result_latency
 from hw.memory.tile_length import tile_cycles_on_grid
+from hw.pim.column_path import check_timing
+from hw.pim.mac_unit import check_partial_sums
 from hw.pim.results import result_schedule
 from hw.presets import PAPER, TINY
 from sim.benchmark.channel_rates import Bench
 from sim.benchmark.memory import Figure
 from sim.benchmark.memory_page import page
+from sim.benchmark.memory_sweeps import SWEEPS, Point, draw
 from sim.benchmark.read_bound import TILES, read_bound
 from sim.benchmark.starvation import Line, Waits
 from sim.channel_workload import TileShape, sequential_requests, tiles
@@ -79,3 +84,18 @@ def test_page_has_every_figure_and_wait():
 def test_line_says_whether_the_bound_is_kept():
     assert Line("any", 1, Waits(5, 6, 7), 7).kept
     assert not Line("any", 1, Waits(5, 8, 7), 7).kept
+
+
+@pytest.mark.parametrize(
+    "config", [sweep.config(value) for sweep in SWEEPS for value in sweep.values]
+)
+def test_every_channel_of_the_sweeps_can_be_built(config):
+    for check in (longest_tile, check_timing, check_partial_sums, check_result_latency):
+        check(config)
+
+
+def test_sweeps_become_one_picture(tmp_path):
+    sweeps = [(s, [Point(200.0, 190.0, 0.8, 0.4, 0.5)] * len(s.values)) for s in SWEEPS]
+    path = draw(sweeps, tmp_path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["memory-sweeps.png"]
