@@ -19,9 +19,11 @@ pins, the PIM channel with all its banks and cells (`hw/memory_channel.py`,
 
 `paper`: 32 banks in 2 ranks, rows of 1 KiB, 32768 rows a bank. Bounds are computed from the
 configuration. What refresh and results leave of the data bus counts six cycles a result,
-turn-arounds included; what of that fits is the best choice of reads, cycle by cycle, between the
-results and the commands of the tiles (`sim/benchmark/read_bound.py`). A logit tile has four heads
-of 128 elements (GPT3-7B); g is the query heads that share a key head."""
+turn-arounds included; what of that fits is what reads of one rank after the other find free, cycle
+by cycle, between the results and the commands of the tiles (`sim/benchmark/read_bound.py`): the
+data of the rank that results end with need a turn-around before the next result, which costs a
+slot of two cycles. A logit tile has four heads of 128 elements (GPT3-7B); g is the query heads
+that share a key head."""
 
 _TRADE_OFF = """\
 The trade-off begins where a tile leaves less than (groups a rank + 1) × tFAW + 4 × tRRD_L cycles

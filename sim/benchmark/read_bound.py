@@ -1,6 +1,6 @@
 """How many reads fit on the data bus between the results of tiles, cycle by cycle."""
 
-from collections import deque
+from statistics import harmonic_mean
 
 from hw.config import Config
 from hw.memory.tile_length import tile_cycles_on_grid
@@ -30,35 +30,34 @@ def _schedule(config: Config, shape: TileShape) -> tuple[set[int], list[set[int]
 
 
 def read_bound(config: Config, shape: TileShape) -> float:
-    """Return the largest share of the data bus that reads can have beside tiles, refresh aside.
+    """Return the largest share of the data bus that sequential reads can have beside tiles.
 
-    Tiles follow each other as fast as the slot grid lets them, and their results leave the bus as
-    they do in the hardware. Reads issue in odd cycles that no PIM_GEMV takes, from the rank that
-    fits best, rows always open: their data meet no result, and turn-arounds are kept. Of all such
-    choices the best is found, so no controller with this grid does better.
+    Refresh is left aside. Tiles follow each other as fast as the slot grid lets them, and their
+    results leave the bus as they do in the hardware, rank after rank. Reads issue in odd cycles
+    that no PIM_GEMV takes, rows always open: their data meet no result, and turn-arounds from and
+    to results of other ranks are kept. Sequential reads go through one rank after the other and
+    take as many bursts from each, so what fits is the harmonic mean of the ranks. (The last rank
+    has the worst of it: its data need a turn-around before the next result, which costs a slot.)
 
     >>> from hw.presets import PAPER
     >>> round(read_bound(PAPER, TileShape.logit(PAPER, 128, group=8)), 3)
-    0.686
+    0.632
     """
     t = config.timing
     issues, drives = _schedule(config, shape)
     end = TILES * tile_cycles_on_grid(config, shape.columns)
-    same = -(-max(t.nBL, t.nCCDL) // 2)  # slots from a read to the next of its rank
-    other = -(-(t.nBL + t.nTURN) // 2)  # and of another rank
-    # The most reads so far if the last is of each rank, one entry a slot, the latest first.
-    best = deque([[0] * config.ranks] * max(same, other), max(same, other))
-    for cycle in range(1, end, 2):
-        data = range(cycle + t.nCL, cycle + t.nCL + t.nBL)
-        around = range(data.start - t.nTURN, data.stop + t.nTURN)
-        now = list(best[0])
-        for rank in range(config.ranks):
+    shares = []
+    for rank in range(config.ranks):
+        reads = free = 0
+        for cycle in range(1, end, 2):
+            data = range(cycle + t.nCL, cycle + t.nCL + t.nBL)
+            around = range(data.start - t.nTURN, data.stop + t.nTURN)
             meets = any(
                 not cycles.isdisjoint(data if driver == rank else around)
                 for driver, cycles in enumerate(drives)
             )
-            if cycle not in issues and not meets:
-                before = [best[(same if last == rank else other) - 1] for last in range(len(now))]
-                now[rank] = max(now[rank], *(count[n] + 1 for n, count in enumerate(before)))
-        best.appendleft(now)
-    return max(best[0]) * t.nBL / end
+            if cycle >= free and cycle not in issues and not meets:
+                reads += 1
+                free = cycle + max(t.nBL, t.nCCDL)
+        shares.append(reads * t.nBL / end)
+    return harmonic_mean(shares)
