@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Tops refuse a configuration that they cannot be made for, before anything is elaborated."""
 
 import re
