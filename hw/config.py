@@ -124,10 +124,12 @@ class Config:
             value = getattr(self, name)
             if not _power_of_two(value):
                 raise ValueError(f"{name} must be a power of two, not {value!r}")
-        if self.column_bytes < 4 or self.row_bytes % self.burst_bytes:
+        if self.column_bytes < 4:
+            raise ValueError(f"column_bytes must be at least 4, not {self.column_bytes!r}")
+        if self.row_bytes % self.burst_bytes:
             raise ValueError(
-                f"row_bytes must be a multiple of a burst ({self.burst_bytes} bytes: two columns "
-                f"of at least 4 bytes), not {self.row_bytes!r}"
+                f"row_bytes must be a multiple of a burst ({self.burst_bytes} bytes, two columns), "
+                f"not {self.row_bytes!r}"
             )
         if self.subarrays and (not _power_of_two(self.subarrays) or self.subarrays > self.rows):
             raise ValueError(

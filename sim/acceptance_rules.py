@@ -60,6 +60,10 @@ class _Events:
         found: Array = np.searchsorted(self.mixed, row * self.records + position) - self.first(row)
         return found
 
+    def position_of(self, row: int, number: int) -> int:
+        """Return the position in the trace of an event of a row, counted from 0."""
+        return int(self.position[int(self.first(np.array([row]))[0]) + number])
+
 
 def check_acceptance(channel: ChannelTrace, rows: Array) -> None:
     """Check what is served when, against what was accepted when.
@@ -162,13 +166,17 @@ def _check_tiles(channel: ChannelTrace, accepts: _Events, serves: _Events) -> No
     tile = np.repeat(np.arange(len(starts)), config.banks)
     acceptance = accepted[which][tile]
     earlier = accepts.count(keys, acceptance)
-    for start in starts[np.unique(tile[serves.count(keys, begin[tile]) < earlier])].tolist():
-        channel.add(3, "a tile must not overtake earlier requests to its row", start)
+    done = serves.count(keys, begin[tile])
+    overtakes = np.flatnonzero(done < earlier)
+    for case in overtakes[np.unique(tile[overtakes], return_index=True)[1]].tolist():
+        request = accepts.position_of(int(keys[case]), int(done[case]))
+        what = "a tile must not overtake earlier requests to its row"
+        channel.add(3, what, int(starts[tile[case]]), channel.accepted_in_words(request))
     fair = np.maximum(earlier, serves.count(keys, acceptance))
     last = serves.count(keys, close[tile])
     for case in np.flatnonzero(last > fair).tolist():
         base = int(serves.first(keys[case : case + 1])[0])
-        words = f"the tile from cycle {channel.cycle[starts[tile[case]]]} on"
+        words = channel.in_words(int(starts[tile[case]]))
         for event in range(base + int(fair[case]), base + int(last[case])):
             what = "a request must not overtake a tile of its row"
             channel.add(3, what, int(serves.command[event]), words)
@@ -202,7 +210,9 @@ def _check_vectors(
         done = int(write_commands.count(key, vector_commands.position[event : event + 1])[0])
         command = int(vector_commands.command[event])
         if done < earlier:
-            channel.add(3, "a PIM_GWRITE must not overtake earlier writes to its row", command)
+            write = writes.position_of(int(key[0]), done)
+            what = "a PIM_GWRITE must not overtake earlier writes to its row"
+            channel.add(3, what, command, channel.accepted_in_words(write))
         base = int(write_commands.first(key)[0])
         for position in range(base + earlier, base + done):
             what = "a write must not overtake a PIM_GWRITE of its row"

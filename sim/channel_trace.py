@@ -157,6 +157,11 @@ class ChannelTrace:
         """Return a command, given by index, and its cycle."""
         return f"{describe(self.config, self.commands[index])} in cycle {self.cycle[index]}"
 
+    def accepted_in_words(self, position: int) -> str:
+        """Return an ACCEPT, given by its position among all records, and its cycle."""
+        entry = self.records[position]
+        return f"{describe(self.config, entry)} in cycle {entry['cycle']}"
+
     def add(
         self, rule: int, what: str, later: int, first: int | str | None = None, missing: int = 0
     ) -> None:

@@ -235,12 +235,15 @@ class Monitor:
             index = ranks.index[ranks.instance == rank]
             time = channel.cycle[index]
             due = (np.arange(len(index)) + 1) * interval
-            for i in np.flatnonzero(time > due + slack):
-                channel.add(5, "refresh is late", int(index[i]), None, time[i] - due[i] - slack)
-            for i in np.flatnonzero(time < due - slack):
-                what = "refresh is pulled in too far"
-                channel.add(5, what, int(index[i]), None, due[i] - slack - time[i])
+            for what, missing in (
+                ("refresh is late", time - due - slack),
+                ("refresh is pulled in too far", due - slack - time),
+            ):
+                for i in np.flatnonzero(missing > 0).tolist():
+                    before = int(index[i - 1]) if i else None
+                    channel.add(5, what, int(index[i]), before, missing[i])
             late = 0 if end is None else end - (len(index) + 1) * interval - slack
             if end is not None and late > 0:
                 what = f"refresh of rank {rank} is late"
-                channel.violations.append(Violation(end, channel.number, 5, what, "", "", late))
+                words = channel.in_words(int(index[-1])) if len(index) else ""
+                channel.violations.append(Violation(end, channel.number, 5, what, words, "", late))

@@ -29,8 +29,11 @@ def check_pim(channel: ChannelTrace) -> None:
     groups = opened - begun
     index = np.flatnonzero(activations)
     wrong = channel.any_of(_PRODUCTS) & (groups != config.groups)
+    changes = np.flatnonzero(activations | closes)
     for later in np.flatnonzero(wrong).tolist():
-        channel.add(1, "a product needs the PIM row buffers of all bank groups open", later)
+        before = int(np.searchsorted(changes, later)) - 1
+        last = int(changes[before]) if before >= 0 else None
+        channel.add(1, "a product needs the PIM row buffers of all bank groups open", later, last)
     for later in np.flatnonzero(closes & (groups == 0)).tolist():
         channel.add(1, "PIM_PRECHARGE needs an open PIM row buffer", later)
     for later in np.flatnonzero(channel.any_of([Command.REF]) & (groups > 0)).tolist():

@@ -8,22 +8,33 @@ from hw.config import Config
 from hw.device import Device
 from hw.memory.bank import BankPeripheral
 from hw.memory.controller import Controller
+from hw.memory.refresh import longest_tile
+from hw.memory.result_windows import check_result_latency
 from hw.npu.dma_engine import tag_layout
 from hw.npu.processing_element import ProcessingElement
 from hw.npu.systolic_array import SystolicArray
 from hw.npu.tile import Tile
 from hw.npu.vector.unit import VectorUnit
 from hw.pim.channel import PimChannel
+from hw.pim.column_path import check_timing
 from hw.pim.mac_unit import MacUnit
 
 __all__ = ["TOPS"]
+
+
+def _controller(config: Config) -> Controller:
+    """Return a controller; what its parts and the die behind it demand is checked first."""
+    for check in (longest_tile, check_timing, check_result_latency):
+        check(config)
+    return Controller(config, tag_layout(config).size)
+
 
 #: What can be exported, and how each is made from a configuration.
 TOPS: dict[str, Callable[[Config], wiring.Component]] = {
     "mac_unit": MacUnit,
     "bank_peripheral": BankPeripheral,
     "pim_channel": PimChannel,
-    "channel_controller": lambda config: Controller(config, tag_layout(config).size),
+    "channel_controller": _controller,
     "processing_element": lambda _config: ProcessingElement(),
     "systolic_array": lambda config: SystolicArray(config.array_rows, config.array_columns),
     "vector_unit": VectorUnit,

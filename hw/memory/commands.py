@@ -90,7 +90,9 @@ class PimOperation(enum.Enum, shape=3):
     ACTIVATION = 2  #: open ``row`` in the PIM row buffers of bank group ``group``
     GEMV = 3
     PRECHARGE = 4  #: close the PIM row buffers: the tile ends
-    GWRITE_ROW = 5  #: a burst of a row, or all of it, into half ``half`` at ``offset``
+    #: a burst of a row, or all of it, into half ``half`` at ``offset``; between tiles only, as it
+    #: waits for ordinary requests, which may wait for the end of the tile
+    GWRITE_ROW = 5
     DOTPRODUCT = 6  #: one column into ``slot``
     RDRESULT = 7  #: the result of ``slot``
 

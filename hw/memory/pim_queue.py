@@ -93,13 +93,13 @@ class PimQueue(wiring.Component):
             *(
                 entry[name].eq(staged[name])
                 for name in layout.members
-                if name in staged.shape().members and name not in ("read", "slots", "k")
+                if name in staged.shape().members and name not in ("slots", "k", "read")
             ),
+            entry.slots.eq(slots),
+            entry.k.eq(k),
             entry.read.eq((is_gemv & staged.read) | (staged.operation == PimOperation.RDRESULT)),
             slots.eq(Mux(is_gemv, staged.slots, 1)),
             k.eq(Mux(is_gemv, staged.k, 1)),
-            entry.slots.eq(slots),
-            entry.k.eq(k),
             columns.eq(slots * k),
             extent.eq(Mux(from_row, gwrite_extent(config), (columns - 1) * timing.nCCDL)),
             step.eq((k - 1) * timing.nCCDL),

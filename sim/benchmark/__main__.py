@@ -8,9 +8,10 @@ from rich.console import Console
 
 from sim.benchmark import accuracy, npu
 from sim.benchmark.engines import compare
-from sim.benchmark.memory import figures, markdown, print_figures
+from sim.benchmark.memory import figures, print_figures
+from sim.benchmark.memory_page import page
 from sim.benchmark.memory_sweeps import draw, run_sweeps
-from sim.benchmark.starvation import print_waits
+from sim.benchmark.starvation import all_waits, print_waits
 
 
 def main() -> int:
@@ -21,14 +22,14 @@ def main() -> int:
         nargs="?",
         choices=("engines", "memory", "sweeps", "starvation", "accuracy", "npu"),
         default="engines",
-        help="engines: cycles a second of both simulators; memory: rates of a whole channel of "
-        "paper, some minutes; sweeps: the same over banks, rows and tFAW, as a picture, some ten "
-        "minutes; starvation: its longest waits; accuracy: errors of the vector unit's "
-        "functions, over all inputs about a minute on two cores; npu: rates of the tile, sizes of "
-        "the array, some minutes (default: engines)",
+        help="engines: cycles a second of both simulators; memory: rates and longest waits of a "
+        "whole channel of paper, some minutes; sweeps: rates over banks, rows and tFAW, as a "
+        "picture, some ten minutes; starvation: longest waits alone; accuracy: errors of the "
+        "vector unit's functions, over all inputs about a minute on two cores; npu: rates of the "
+        "tile, sizes of the array, some minutes (default: engines)",
     )
     parser.add_argument(
-        "--markdown", type=Path, metavar="FILE", help="memory, accuracy, npu: write the table, too"
+        "--markdown", type=Path, metavar="FILE", help="memory, accuracy, npu: write the page, too"
     )
     parser.add_argument(
         "--largest",
@@ -57,10 +58,12 @@ def main() -> int:
         compare(console)
         return 0
     if arguments.what == "starvation":
-        return 0 if print_waits(console) else 1
+        waits = list(all_waits(console.print))
+        print_waits(console, waits, "longest waits in cycles, whole channel of paper")
+        return 0 if all(line.kept for line in waits) else 1
     if arguments.what == "sweeps":
-        for path in draw(list(run_sweeps(console.print)), arguments.output):
-            console.print(f"wrote {path}")
+        path = draw(run_sweeps(console.print), arguments.output)
+        console.print(f"wrote {path}")
         return 0
     if arguments.what == "accuracy":
         if arguments.sample is not None and arguments.sample < 1:
@@ -72,9 +75,10 @@ def main() -> int:
         tables = list(npu.sections(console, arguments.largest))
         text = npu.markdown(tables, arguments.largest)
     else:
-        found = figures(console)
+        found, waits = figures(console), list(all_waits(console.print))
         print_figures(console, found, "whole channel of paper, compiled RTL")
-        text = markdown(found)
+        print_waits(console, waits, "longest waits in cycles, whole channel of paper")
+        text = page(found, waits)
     if arguments.markdown:
         arguments.markdown.write_text(text + "\n")
     return 0

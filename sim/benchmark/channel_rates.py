@@ -1,5 +1,6 @@
 """Rates of one memory channel under a stream of requests and PIM operations, from its log."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,6 +41,9 @@ def many_tiles(config: Config, shape: TileShape) -> NDArray[np.void]:
 class Rates:
     """What a channel did, without its first cycles.
 
+    Refreshes that are due but postponed beyond the end count as time, too: what a run gains by them
+    the next one would lose.
+
     Attributes
     ----------
     config
@@ -52,8 +56,9 @@ class Rates:
         Cycles from the end of a tile to the end of the next, on average.
     results
         Results a tile.
-    refresh
-        Share of the cycles that the ranks spend in refresh (tRFC after each REF).
+    refresh, owed
+        Share of the cycles that the ranks spent in refresh (tRFC after each REF), and refreshes of
+        a rank that were due at the end and had not issued.
     lateness
         Cycles by which the latest REF was later than due; negative if each was pulled in.
     speed
@@ -67,6 +72,7 @@ class Rates:
     tile: float
     results: float
     refresh: float
+    owed: float
     lateness: int
     speed: float
 
@@ -89,6 +95,12 @@ class Bench:
         Called with a line of text before a compilation.
     intervals
         Refresh intervals of a run.
+
+    Attributes
+    ----------
+    lateness
+        Cycles by which the latest REF of all runs so far was later than due; negative if each was
+        pulled in.
     """
 
     def __init__(
@@ -98,6 +110,7 @@ class Bench:
         self._intervals = intervals
         self._channel: CompiledChannel | None = None
         self._tiles: dict[tuple[Config, TileShape], Rates] = {}
+        self.lateness = -(1 << 31)
 
     def channel(self, config: Config) -> CompiledChannel:
         """Return the channel of a configuration, just reset."""
@@ -135,7 +148,9 @@ class Bench:
         violations = Monitor(config).check(log.trace, end=log.cycles)
         if violations:
             raise RuntimeError(f"{len(violations)} violations; the first: {violations[0]}")
-        return _rates(config, log, log.cycles / seconds)
+        rates = _rates(config, log, log.cycles / seconds)
+        self.lateness = max(self.lateness, rates.lateness)
+        return rates
 
 
 def _rates(config: Config, log: ChannelLog, speed: float) -> Rates:
@@ -143,7 +158,16 @@ def _rates(config: Config, log: ChannelLog, speed: float) -> Rates:
     timing = config.timing
     trace = log.trace[log.trace["command"] < ACCEPT]
     counted = trace[trace["cycle"] >= _WARM_UP]
-    cycles = log.cycles - _WARM_UP
+    issued = trace["cycle"][trace["command"] == Command.REF.value].astype(np.int64)
+
+    def owed(cycle: int) -> float:
+        return cycle // timing.nREFI - int((issued < cycle).sum()) / config.ranks
+
+    def between(start: int, end: int) -> float:
+        """Return cycles, those of refreshes that were put off meanwhile included."""
+        return end - start + (owed(end) - owed(start)) * timing.nRFC
+
+    cycles = between(_WARM_UP, log.cycles)
 
     def times(*commands: Command) -> NDArray[np.int64]:
         chosen = np.isin(counted["command"], [command.value for command in commands])
@@ -151,22 +175,22 @@ def _rates(config: Config, log: ChannelLog, speed: float) -> Rates:
 
     ends = times(Command.PIM_PRECHARGE)
     results = (log.result_times >= _WARM_UP).sum() / config.result_bursts
-    lateness, refreshes = [], 0
+    lateness = []
     for rank in range(config.ranks):
         mine = (trace["command"] == Command.REF.value) & (
             trace["bank"] // config.banks_per_rank == rank
         )
         due = timing.nREFI * (1 + np.arange(mine.sum()))
         lateness.append(int((trace["cycle"][mine].astype(np.int64) - due).max()))
-        refreshes += int(mine.sum())
     return Rates(
         config=config,
         reads=len(times(Command.RD, Command.RDA)) * timing.nBL / cycles,
         writes=len(times(Command.WR, Command.WRA)) * timing.nBL / cycles,
         commands=len(counted) / cycles,
-        tile=float(np.diff(ends).mean()) if len(ends) > 1 else float("nan"),
+        tile=between(int(ends[0]), int(ends[-1])) / (len(ends) - 1) if len(ends) > 1 else math.nan,
         results=results / len(ends) if len(ends) else 0.0,
-        refresh=refreshes / config.ranks * timing.nRFC / log.cycles,
+        refresh=len(issued) / config.ranks * timing.nRFC / log.cycles,
+        owed=owed(log.cycles),
         lateness=max(lateness),
         speed=speed,
     )

@@ -1,6 +1,9 @@
 """Sweeps of a memory channel: banks, row and four-activate window, in one picture."""
 
-from collections.abc import Callable, Iterator
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +19,7 @@ from sim.benchmark.channel_rates import Bench, many_requests, many_tiles
 from sim.benchmark.memory import activation_bound
 from sim.channel_workload import TileShape, random_requests, sequential_requests
 
-__all__ = ["SWEEPS", "Point", "Sweep", "draw", "run_sweeps"]
+__all__ = ["SWEEPS", "Point", "Sweep", "draw", "measure", "run_sweeps"]
 
 #: Refresh intervals of a run (chosen: many channels, each to be compiled).
 INTERVALS = 6
@@ -72,8 +75,9 @@ class Point:
     random_bound: float
 
 
-def measure(bench: Bench, config: Config) -> Point:
-    """Measure one channel."""
+def measure(config: Config) -> Point:
+    """Measure one channel; it is compiled if it never was."""
+    bench = Bench(intervals=INTERVALS)
     columns = config.columns
     shape = TileShape(gemvs=1, slots=1, k=columns, column_step=0, offset_step=0, read=False)
     count = many_requests(config)
@@ -90,23 +94,22 @@ def measure(bench: Bench, config: Config) -> Point:
     )
 
 
-def run_sweeps(announce: Callable[[str], None]) -> Iterator[tuple[Sweep, list[Point]]]:
-    """Measure all sweeps; what they share is measured once."""
-    bench = Bench(announce, INTERVALS)
+def run_sweeps(announce: Callable[[str], None]) -> list[tuple[Sweep, list[Point]]]:
+    """Measure all sweeps, a channel a process; what they share is measured once."""
+    configs = {(s, v): s.config(v) for s in SWEEPS for v in s.values}
     known: dict[Config, Point] = {}
-    for sweep in SWEEPS:
-        points = []
-        for value in sweep.values:
-            config = sweep.config(value)
-            if config not in known:
-                known[config] = measure(bench, config)
-            point = known[config]
-            points.append(point)
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+        futures = {pool.submit(measure, config): config for config in set(configs.values())}
+        for done, future in enumerate(as_completed(futures), 1):
+            config, point = futures[future], future.result()
+            known[config] = point
             announce(
-                f"{sweep.label} {value}: {point.tile:.1f} cycles a tile "
-                f"({point.tile_bound:.1f}), reads {point.reads:.3f}, random {point.random:.3f}"
+                f"{done} of {len(futures)}: {config.banks} banks, rows of {config.row_bytes} B, "
+                f"tFAW {config.timing.nFAW}: {point.tile:.1f} cycles a tile "
+                f"({point.tile_bound:.1f}), reads {point.reads:.3f}, random {point.random:.3f} "
+                f"({point.random_bound:.3f})"
             )
-        yield sweep, points
+    return [(s, [known[configs[s, value]] for value in s.values]) for s in SWEEPS]
 
 
 def _draw_column(tiles: Axes, shares: Axes, sweep: Sweep, points: list[Point]) -> None:
@@ -135,9 +138,9 @@ def _draw_column(tiles: Axes, shares: Axes, sweep: Sweep, points: list[Point]) -
         axes.grid(axis="y", color="0.9")
 
 
-def draw(sweeps: list[tuple[Sweep, list[Point]]], folder: Path) -> list[Path]:
-    """Draw the picture as memory-sweeps.png and .svg; return their paths."""
-    with mpl.rc_context({"svg.hashsalt": "neupims", "font.size": 10}):
+def draw(sweeps: list[tuple[Sweep, list[Point]]], folder: Path) -> Path:
+    """Draw the picture as memory-sweeps.png; return its path."""
+    with mpl.rc_context({"font.size": 10}):
         picture = Picture(figsize=(11, 6.4), layout="constrained")
         axes = picture.subplots(2, len(sweeps), sharex="col", squeeze=False)
         for column, (sweep, points) in enumerate(sweeps):
@@ -149,7 +152,6 @@ def draw(sweeps: list[tuple[Sweep, list[Point]]], folder: Path) -> list[Path]:
         picture.suptitle(
             "A channel of paper, one parameter changed: tiles of a whole row and ordinary reads"
         )
-        paths = [folder / f"memory-sweeps.{kind}" for kind in ("png", "svg")]
-        picture.savefig(paths[0], dpi=150)
-        picture.savefig(paths[1], metadata={"Date": None})
-    return paths
+        path = folder / "memory-sweeps.png"
+        picture.savefig(path, dpi=150)
+    return path

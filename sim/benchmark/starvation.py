@@ -1,6 +1,6 @@
 """The longest waits that adversarial mixes cause, beside the bound that nothing may exceed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +18,17 @@ from sim.command_trace import ACCEPT
 from sim.memory_channel import ChannelLog, CompiledChannel
 from sim.monitor import Monitor
 
-__all__ = ["MIXES", "Mix", "Waits", "longest_waits", "print_waits", "run_mix"]
+__all__ = [
+    "HEADINGS",
+    "MIXES",
+    "Line",
+    "Mix",
+    "Waits",
+    "all_waits",
+    "longest_waits",
+    "print_waits",
+    "run_mix",
+]
 
 #: Requests of a mix, and tiles (chosen: some twenty refresh intervals).
 REQUESTS = 6000
@@ -148,21 +158,46 @@ def run_mix(channel: CompiledChannel, mix: Mix) -> tuple[Waits, int]:
     return longest_waits(requests, log), response_bound(config, length) + answer
 
 
-def print_waits(console: Console, config: Config = PAPER) -> bool:
-    """Run all mixes with two row buffers and with one; return whether all keep the bound."""
-    table = Table(title=f"longest waits in cycles, whole channel of {config.name}")
-    table.add_column("mix")
-    table.add_column("row buffers", justify="right")
-    for heading in ("read", "write", "tile", "bound"):
-        table.add_column(heading, justify="right")
-    kept = True
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one mix did to a channel with so many row buffers; waits and bound in cycles."""
+
+    mix: str
+    row_buffers: int
+    waits: Waits
+    bound: int
+
+    @property
+    def kept(self) -> bool:
+        """Whether no wait was longer than the bound."""
+        return max(self.waits.read, self.waits.write, self.waits.tile) <= self.bound
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The line as text, cell by cell: those of :data:`HEADINGS`."""
+        times = (self.waits.read, self.waits.write, self.waits.tile, self.bound)
+        return (self.mix, str(self.row_buffers), *(f"{cycles:,}" for cycles in times))
+
+
+#: What the cells of a line are.
+HEADINGS = ("mix", "row buffers", "read", "write", "tile", "bound")
+
+
+def all_waits(announce: Callable[[str], None], config: Config = PAPER) -> Iterator[Line]:
+    """Run all mixes with two row buffers and with one."""
     for row_buffers in (2, 1):
-        channel = CompiledChannel(replace(config, row_buffers=row_buffers), console.print)
+        channel = CompiledChannel(replace(config, row_buffers=row_buffers), announce)
         for mix in MIXES:
-            waits, bound = run_mix(channel, mix)
-            found = (waits.read, waits.write, waits.tile)
-            kept = kept and max(found) <= bound
-            cells = [f"{value:,}" for value in (*found, bound)]
-            table.add_row(mix.name, str(row_buffers), *cells)
+            line = Line(mix.name, row_buffers, *run_mix(channel, mix))
+            announce(f"  {mix.name}, row buffers {row_buffers}: {line.waits}")
+            yield line
+
+
+def print_waits(console: Console, lines: list[Line], title: str) -> None:
+    """Print a table."""
+    table = Table(title=title)
+    for heading in HEADINGS:
+        table.add_column(heading, justify="left" if heading == "mix" else "right")
+    for line in lines:
+        table.add_row(*line.cells, style=None if line.kept else "red")
     console.print(table)
-    return kept

@@ -11,14 +11,15 @@ __all__ = ["GEOMETRIES"]
 _BUSY = replace(TINY.timing, nREFI=900, nRFC=60)
 
 #: Geometries by name. Their variety is chosen: ranks, bank groups, columns of 4 to 32 bytes,
-#: results of one beat and of several, one row buffer and two, subarrays, other timing;
-#: vectors from bursts of rows and from whole rows, no headers, GEMVs as single commands.
+#: results of one beat and of several, one row buffer and two, subarrays, other timing, other orders
+#: of addresses; vectors from bursts of rows and from whole rows, no headers, GEMVs as single
+#: commands.
 GEOMETRIES: dict[str, Config] = {
     config.name: config
     for config in (
         PAPER,
         replace(TINY, name="tiny", timing=_BUSY),
-        replace(TINY, name="tiny-blocked", timing=_BUSY, row_buffers=1, gwrite="row"),
+        replace(TINY, name="blocked", timing=_BUSY, row_buffers=1, gwrite="row"),
         replace(TINY, name="subarrays", timing=_BUSY, subarrays=4, rows=64, pim_header=False),
         replace(
             TINY,
@@ -27,7 +28,9 @@ GEOMETRIES: dict[str, Config] = {
             bank_groups=2,
             row_bytes=64,
             column_bytes=4,
+            gwrite="row",
             timing=replace(_BUSY, nTURN=2),
+            address_order=("row", "column", "rank", "bank_group", "bank"),
         ),
         replace(TINY, name="four-ranks", ranks=4, row_bytes=256, column_bytes=16, slots=4),
         replace(
@@ -39,6 +42,7 @@ GEOMETRIES: dict[str, Config] = {
             timing=HBM3.timing,
             partial_sums=4,
             pim_commands="separate",
+            address_order=("rank", "bank_group", "bank", "row", "column"),
         ),
         replace(
             TINY,

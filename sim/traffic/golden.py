@@ -109,9 +109,13 @@ class _MacUnits:
         chosen = columns[(int(operation["column"]) + step) % config.columns]
         self.vectors[operation["half"], place] = chosen
 
-    def gemv(self, operation: np.void, row: _Floats) -> list[_Floats]:
+    def products(self, operation: np.void, row: _Floats) -> list[_Floats]:
         """Multiply columns of a row, ``[banks, columns, lanes]``; return the results read."""
-        slots, k = int(operation["slots"]), int(operation["k"])
+        code = PimOperation(operation["operation"])
+        if code is PimOperation.RDRESULT:
+            return self._read(np.array([operation["slot"]]))
+        is_gemv = code is PimOperation.GEMV
+        slots, k = (int(operation[name]) if is_gemv else 1 for name in ("slots", "k"))
         step = np.arange(slots)[:, None]
         columns = operation["column"] + step * operation["column_step"] + np.arange(k)
         offsets = operation["offset"] + step * operation["offset_step"] + np.arange(k)
@@ -124,10 +128,12 @@ class _MacUnits:
             chosen = slot[which]
             self.sums[chosen] = accumulate_golden(self.sums[chosen], first, x[which], vector[which])
         self.counts[slot] += k
-        if not operation["read"]:
-            return []
-        results = list(tree_sum(self.sums[slot]))
-        self.sums[slot], self.counts[slot] = 0, 0
+        return self._read(slot) if is_gemv and operation["read"] else []
+
+    def _read(self, slots: NDArray[np.int64]) -> list[_Floats]:
+        """Return the results of some slots, and clear them."""
+        results = list(tree_sum(self.sums[slots]))
+        self.sums[slots], self.counts[slots] = 0, 0
         return results
 
 
@@ -143,13 +149,19 @@ def _results_of(config: Config, log: ChannelLog) -> NDArray[np.uint32]:
     return by_rank[:, :, : 4 * config.banks_per_rank].copy().view("<u4").reshape(-1, config.banks)
 
 
+def _requests_before(trace: _Stream) -> list[int]:
+    """Return how many requests were accepted before each tile and each GWRITE from a row."""
+    accepts = trace["kind"][trace["command"] == ACCEPT]
+    is_pim = np.isin(accepts, [KINDS.index("tile"), KINDS.index("gwrite")])
+    found: list[int] = np.cumsum(~is_pim)[is_pim].tolist()
+    return found
+
+
 def _expected_results(
     config: Config, memory: FlatMemory, requests: _Stream, pim: _Stream, log: ChannelLog
 ) -> NDArray[np.uint32]:
     """Return the results that the PIM operations must give, as bits; all writes are done then."""
-    is_pim = np.isin(log.trace["kind"], [KINDS.index("tile"), KINDS.index("gwrite")])
-    accepts = log.trace[(log.trace["command"] == ACCEPT) & is_pim]
-    starts = iter(np.searchsorted(log.entered, accepts["cycle"].astype(np.int64)).tolist())
+    starts = iter(_requests_before(log.trace))
     units, row = _MacUnits(config), None
     written, found, in_tile = 0, [], False
     for operation in pim:
@@ -167,9 +179,9 @@ def _expected_results(
             written = start
             bits = memory.row(int(operation["row"])).view("<u2")
             row = from_bits(bits).reshape(config.banks, config.columns, -1)
-        elif code is PimOperation.GEMV:
+        elif code in (PimOperation.GEMV, PimOperation.DOTPRODUCT, PimOperation.RDRESULT):
             assert row is not None
-            found += units.gemv(operation, row)
+            found += units.products(operation, row)
         elif code is PimOperation.PRECHARGE:
             in_tile = False
     memory.write(requests[written:])

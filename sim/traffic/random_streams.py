@@ -4,11 +4,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.config import Config
+from hw.memory.address_map import place_of
 from hw.memory.commands import PimOperation, Request
 from hw.memory.tile_length import tile_cycles_on_grid
 from sim.memory_channel import pim_dtype, request_dtype
 
-__all__ = ["random_numbers", "random_operations", "random_requests", "random_rows"]
+__all__ = [
+    "operation_stream",
+    "random_numbers",
+    "random_operations",
+    "random_requests",
+    "random_rows",
+]
 
 _Stream = NDArray[np.void]
 
@@ -66,11 +73,12 @@ def _choose_places(
     size = len(part)
     pattern = rng.integers(4)
     bank = rng.integers(config.banks)
-    if pattern == 0:  # along rows, bank after bank
-        burst = rng.integers(config.bursts) + np.arange(size)
-        part["bank"] = (bank + burst // config.bursts) % config.banks
-        part["row"] = rng.choice(rows)
-        part["column"] = 2 * (burst % config.bursts)
+    if pattern == 0:  # along addresses, in the order of the configuration
+        first = int(rng.integers(config.channel_bytes // config.burst_bytes))
+        for request, burst in zip(part, range(first, first + size), strict=True):
+            place = place_of(config, burst * config.burst_bytes % config.channel_bytes)
+            request["bank"], request["column"] = place.bank, place.column
+            request["row"] = rows[place.row % len(rows)]
         return
     part["bank"] = rng.integers(config.banks, size=size)
     part["row"] = rng.choice(rows, size)
@@ -85,21 +93,15 @@ def _choose_places(
 def random_operations(
     config: Config, rng: np.random.Generator, count: int, rows: list[int]
 ) -> _Stream:
-    """Return PIM operations of some tiles: vector bursts, headers or none, GEMVs of all shapes."""
+    """Return PIM operations of some tiles: vectors, headers or none, products of all shapes.
+
+    Some operations are offered late, within tiles too; all others as fast as they are taken.
+    """
     operations: list[dict[str, object]] = []
     while count:
         together = min(count, int(rng.choice([1, 1, 2, 5])))
-        for _ in range(rng.integers(6)):
-            operations.append(
-                {
-                    "operation": PimOperation.GWRITE,
-                    "half": rng.integers(2),
-                    "offset": 2 * rng.integers(config.vector_columns // 2),
-                    "data": random_numbers(rng, config.burst_bytes),
-                }
-            )
-        for _ in range(rng.choice([0, 0, 1, 3])):
-            operations.append(_gwrite_row(config, rng, rows))
+        operations += [_gwrite(config, rng) for _ in range(rng.integers(6))]
+        operations += [_gwrite_row(config, rng, rows) for _ in range(rng.choice([0, 0, 1, 3]))]
         shapes = [_random_gemvs(config, rng) for _ in range(together)]
         if rng.random() < 0.7:
             columns = max(sum(gemv["slots"] * gemv["k"] for gemv in gemvs) for gemvs in shapes)
@@ -109,12 +111,9 @@ def random_operations(
                 {"operation": PimOperation.HEADER, "tiles": together, "length": int(length)}
             )
         for gemvs in shapes:
-            operations += _tile(config, rng, int(rng.choice(rows)), gemvs)
+            operations += _tile(config, rng, rows, gemvs)
         count -= together
-    stream = np.zeros(len(operations), pim_dtype(config))
-    for entry, operation in zip(stream, operations, strict=True):
-        for name, value in operation.items():
-            entry[name] = value.value if isinstance(value, PimOperation) else value
+    stream = operation_stream(config, operations)
     pace = rng.random(len(stream))
     stream["gap"] = np.where(
         pace < 0.03,
@@ -122,6 +121,25 @@ def random_operations(
         np.where(pace > 0.995, rng.integers(0, 2000, len(stream)), 0),
     )
     return stream
+
+
+def operation_stream(config: Config, operations: list[dict[str, object]]) -> _Stream:
+    """Return PIM operations, given by their fields, as a stream; fields not given are 0."""
+    stream = np.zeros(len(operations), pim_dtype(config))
+    for entry, operation in zip(stream, operations, strict=True):
+        for name, value in operation.items():
+            entry[name] = value.value if isinstance(value, PimOperation) else value
+    return stream
+
+
+def _gwrite(config: Config, rng: np.random.Generator) -> dict[str, object]:
+    """Return a GWRITE of a burst from the data bus."""
+    return {
+        "operation": PimOperation.GWRITE,
+        "half": rng.integers(2),
+        "offset": 2 * rng.integers(config.vector_columns // 2),
+        "data": random_numbers(rng, config.burst_bytes),
+    }
 
 
 def _gwrite_row(config: Config, rng: np.random.Generator, rows: list[int]) -> dict[str, object]:
@@ -160,16 +178,42 @@ def _random_gemvs(config: Config, rng: np.random.Generator) -> list[dict[str, in
     return found
 
 
+def _products(rng: np.random.Generator, gemv: dict[str, int]) -> list[dict[str, object]]:
+    """Return a GEMV as one operation, or its first products and a result as single ones."""
+    if rng.random() < 0.8:
+        return [{"operation": PimOperation.GEMV, **gemv}]
+    single = {name: gemv[name] for name in ("slot", "half")}
+    products: list[dict[str, object]] = [
+        {
+            "operation": PimOperation.DOTPRODUCT,
+            "column": gemv["column"] + step,
+            "offset": gemv["offset"] + step,
+            **single,
+        }
+        for step in range(min(gemv["k"], 8))
+    ]
+    if gemv["read"]:
+        products.append({"operation": PimOperation.RDRESULT, **single})
+    return products
+
+
 def _tile(
-    config: Config, rng: np.random.Generator, row: int, gemvs: list[dict[str, int]]
+    config: Config, rng: np.random.Generator, rows: list[int], gemvs: list[dict[str, int]]
 ) -> list[dict[str, object]]:
-    """Return the operations of a tile; its groups open in any order."""
+    """Return the operations of a tile; its groups open in any order, vectors may come within.
+
+    None of those comes from a row: such a vector waits for ordinary requests, which may wait for
+    the tile.
+    """
     groups = sorted(range(config.groups), key=lambda group: group % config.bank_groups)
     if rng.random() < 0.3:
         groups = rng.permutation(config.groups).tolist()
-    opens = PimOperation.ACTIVATION
-    return [
-        *({"operation": opens, "group": group, "row": row} for group in groups),
-        *({"operation": PimOperation.GEMV, **gemv} for gemv in gemvs),
-        {"operation": PimOperation.PRECHARGE},
+    opens, row = PimOperation.ACTIVATION, int(rng.choice(rows))
+    operations: list[dict[str, object]] = [
+        {"operation": opens, "group": group, "row": row} for group in groups
     ]
+    for gemv in gemvs:
+        if rng.random() < 0.2:
+            operations.append(_gwrite(config, rng))
+        operations += _products(rng, gemv)
+    return [*operations, {"operation": PimOperation.PRECHARGE}]

@@ -1,11 +1,11 @@
 """Random traffic on one channel: rounds of random streams, each checked whole."""
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.memory.commands import Command, PimOperation
+from hw.memory.commands import Command
 from sim.command_trace import ACCEPT
 from sim.memory_channel import ChannelLog, CompiledChannel
 from sim.monitor import Monitor
@@ -25,24 +25,51 @@ REQUESTS_PER_TILE = 12
 
 
 class TrafficError(RuntimeError):
-    """A channel broke a rule, or answered what it must not."""
+    """A channel broke a rule, or answered what it must not.
+
+    Attributes
+    ----------
+    violations, mismatches
+        How many rules were broken, and how many kinds of wrong answers there were.
+    """
+
+    def __init__(self, text: str, violations: int = 0, mismatches: int = 1) -> None:
+        super().__init__(text)
+        self.violations = violations
+        self.mismatches = mismatches
 
 
 @dataclass
 class Totals:
-    """What was run and checked."""
+    """What was run and checked.
 
-    commands: int = 0
+    Attributes
+    ----------
+    commands
+        Commands on the C/A bus by their code, ``int64[16]``.
+    cycles, requests, results
+        Simulated cycles, ordinary requests, and results of MAC units over all banks.
+    """
+
+    commands: NDArray[np.int64] = field(default_factory=lambda: np.zeros(ACCEPT, np.int64))
     cycles: int = 0
     requests: int = 0
-    tiles: int = 0
-    gemvs: int = 0
     results: int = 0
 
     def __iadd__(self, other: "Totals") -> "Totals":
-        for name, value in zip(vars(self), astuple(other), strict=True):
-            setattr(self, name, getattr(self, name) + value)
+        self.commands = self.commands + other.commands
+        for name in ("cycles", "requests", "results"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
         return self
+
+    @property
+    def total(self) -> int:
+        """Commands of all kinds."""
+        return int(self.commands.sum())
+
+    def count(self, *commands: Command) -> int:
+        """Return how many commands of these kinds there were."""
+        return int(self.commands[[command.value for command in commands]].sum())
 
 
 def check_round(
@@ -73,22 +100,20 @@ def check_round(
     memory = FlatMemory(config, rows, content)
     log = channel.run(requests, pim)
     violations = Monitor(config).check(log.trace, end=log.cycles)
-    wrong = [str(violation) for violation in violations[:3]]
-    wrong += check_log(config, memory, requests, pim, log)
+    wrong = check_log(config, memory, requests, pim, log)
     after = np.stack([bank[rows] for bank in cells], axis=1)
     if not np.array_equal(after, memory.content):
         place, bank, byte = np.argwhere(after != memory.content)[0].tolist()
         wrong.append(f"the cells differ from byte {byte} of row {rows[place]} of bank {bank} on")
-    if wrong:
-        raise TrafficError("\n".join(wrong))
+    if violations or wrong:
+        lines = [*(str(violation) for violation in violations[:3]), *wrong]
+        raise TrafficError("\n".join(lines), len(violations), len(wrong))
     codes = log.trace["command"]
     return log, Totals(
-        commands=int((codes < ACCEPT).sum()),
+        commands=np.bincount(codes[codes < ACCEPT], minlength=ACCEPT),
         cycles=log.cycles,
         requests=len(requests),
-        tiles=int((codes == Command.PIM_PRECHARGE.value).sum()),
-        gemvs=int((pim["operation"] == PimOperation.GEMV.value).sum()),
-        results=int((pim["slots"] * pim["read"]).sum()),
+        results=len(log.results) // config.result_bursts,
     )
 
 
@@ -106,7 +131,10 @@ def run_round(channel: CompiledChannel, seed: tuple[int, ...], requests: int = R
     content = random_numbers(rng, int(np.prod(shape))).reshape(shape)
     ordinary = random_requests(config, rng, requests, rows)
     pim = random_operations(config, rng, max(1, requests // REQUESTS_PER_TILE), rows)
+    where = f"{config.name}, seed {seed}"
     try:
         return check_round(channel, ordinary, pim, rows, content)[1]
-    except (TrafficError, RuntimeError) as error:
-        raise TrafficError(f"{config.name}, seed {seed}:\n{error}") from error
+    except TrafficError as error:
+        raise TrafficError(f"{where}:\n{error}", error.violations, error.mismatches) from error
+    except RuntimeError as error:  # it hangs, or does not answer once
+        raise TrafficError(f"{where}:\n{error}") from error

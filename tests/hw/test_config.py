@@ -17,8 +17,17 @@ from hw.presets import TINY
         ({"subarrays": 2048}, r"subarrays must be 0 or .* up to rows \(1024\), not 2048"),
         ({"subarrays": -1}, r"subarrays must be a positive integer, not -1"),
         ({"postpone": 0}, r"postpone must be a positive integer, not 0"),
+        ({"rows": 3}, r"rows must be a power of two, not 3"),
+        ({"ranks": 3}, r"ranks must be a power of two, not 3"),
+        ({"slots": 0}, r"slots must be a positive integer, not 0"),
+        ({"row_buffers": 3}, r"row_buffers must be 1 or 2, not 3"),
+        ({"column_bytes": 2}, r"column_bytes must be at least 4, not 2"),
+        (
+            {"column_bytes": 256},
+            r"row_bytes must be a multiple of a burst \(512 bytes, two columns\), not 128",
+        ),
     ],
 )
-def test_value_that_is_none_of_the_choices_is_rejected(changes, message):
+def test_impossible_value_is_rejected(changes, message):
     with pytest.raises(ValueError, match=rf"^{message}$"):
         replace(TINY, **changes)

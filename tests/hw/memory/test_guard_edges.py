@@ -8,14 +8,16 @@ from amaranth.hdl import Value
 
 from hw.memory.commands import Command as C
 from hw.memory.constraints import OPENINGS, TARGETS, Scope, constraints
-from hw.memory.guards import ISSUED, Guards
+from hw.memory.guards import ISSUED, Guards, gwrite_extent
 from hw.presets import AIM, HBM3, PAPER, TINY
 
 SMALL = replace(TINY, ranks=2, bank_groups=2)
 CONFIGS = {
-    f"{preset.name}-{row_buffers}": replace(SMALL, timing=preset.timing, row_buffers=row_buffers)
+    f"{preset.name}-{row_buffers}-{gwrite}": replace(
+        SMALL, timing=preset.timing, row_buffers=row_buffers, gwrite=gwrite
+    )
     for preset in (PAPER, HBM3, AIM)
-    for row_buffers in (1, 2)
+    for row_buffers, gwrite in ((1, "burst"), (2, "row"))
 }
 SIZES = {Scope.BANK: 1, Scope.BANK_GROUP: 4, Scope.RANK: 8, Scope.CHANNEL: 16}
 
@@ -95,6 +97,13 @@ def compare(simulate, config, commands, between):
     simulate(dut, bench)
 
 
+def extent_of(config, command, columns):
+    """Return the cycles to the last column or burst of a command; a GEMV is of some columns."""
+    if command is C.PIM_GWRITE:
+        return gwrite_extent(config)
+    return (columns - 1) * config.timing.nCCDL if command is C.PIM_GEMV else 0
+
+
 def first_bank(command, bank):
     """Return the bank by which the bus names the place of a command."""
     return bank - bank % SIZES[TARGETS[command]]
@@ -103,13 +112,14 @@ def first_bank(command, bank):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_each_command_holds_back_each_other_until_its_cycle(simulate, name):
     everything = (1 << sum(16 // SIZES[TARGETS[command]] for command in ISSUED)) - 1
+    config = CONFIGS[name]
     commands = [
-        (command, first_bank(command, bank), extent)
+        (command, first_bank(command, bank), extent_of(config, command, columns))
         for command in ISSUED
-        for bank, extent in ((5, 0), (10, 12 if command is C.PIM_GEMV else 0))
+        for bank, columns in ((5, 1), (10, 7))
     ]
     commands.append((C.PRE, 0, 0))
-    compare(simulate, CONFIGS[name], commands, lambda _c, ready, *_: ready == everything)
+    compare(simulate, config, commands, lambda _c, ready, *_: ready == everything)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -119,7 +129,7 @@ def test_any_sequence_of_commands_holds_back_what_the_table_says(simulate, name)
     commands = []
     for _ in range(250):
         command = chosen[int(rng.integers(len(chosen)))]
-        extent = int(rng.integers(6)) if command is C.PIM_GEMV else 0
+        extent = extent_of(CONFIGS[name], command, int(rng.integers(1, 5)))
         commands.append((command, first_bank(command, int(rng.integers(16))), extent))
     widths = [16 // SIZES[TARGETS[command]] for command in ISSUED]
     start = dict(zip(ISSUED, np.cumsum([0, *widths]).tolist(), strict=False))

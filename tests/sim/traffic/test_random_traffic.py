@@ -2,15 +2,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from hw.memory.commands import PimOperation, Request
+from hw.memory.commands import Command, PimOperation, Request
 from hw.memory.refresh import longest_tile
 from hw.memory.result_windows import check_result_latency
 from hw.pim.column_path import check_timing
 from hw.pim.mac_unit import check_partial_sums
 from sim.channel_workload import TileShape, tiles
+from sim.command_trace import ACCEPT, KINDS
 from sim.memory_channel import CompiledChannel, request_dtype
 from sim.traffic.geometries import GEOMETRIES
 from sim.traffic.golden import FlatMemory, check_log
@@ -35,55 +34,7 @@ def content(seed=0):
 def test_seeded_traffic_breaks_no_rule_and_answers_right(channel, number):
     totals = run_round(channel, (7, number), requests=1500)
     assert totals.requests == 1500
-    assert min(totals.tiles, totals.gemvs, totals.results) > 20
-
-
-requests_of = st.lists(
-    st.tuples(
-        st.sampled_from(Request),
-        st.integers(0, CONFIG.banks - 1),
-        st.sampled_from(ROWS),
-        st.integers(0, CONFIG.bursts - 1),
-        st.sampled_from([0, 0, 0, 1, 7, 90]),
-    ),
-    max_size=40,
-)
-tiles_of = st.lists(
-    st.tuples(
-        st.sampled_from(ROWS),
-        st.integers(0, 3),  # GEMVs
-        st.sampled_from([1, 2, 4]),  # slots of each
-        st.integers(1, 4),  # columns of each
-        st.booleans(),  # read
-        st.booleans(),  # header
-        st.sampled_from([0, 0, 40]),  # cycles before the tile
-    ),
-    max_size=4,
-)
-
-
-@settings(
-    max_examples=60,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(requests_of, tiles_of)
-def test_any_short_traffic_breaks_no_rule_and_answers_right(channel, places, shapes):
-    requests = np.zeros(len(places), request_dtype(CONFIG))
-    for number, (kind, bank, row, burst, gap) in enumerate(places):
-        requests[number]["kind"], requests[number]["bank"] = kind.value, bank
-        requests[number]["row"], requests[number]["column"] = row, 2 * burst
-        requests[number]["gap"] = gap
-        requests[number]["data"] = random_numbers(np.random.default_rng(number), CONFIG.burst_bytes)
-    streams = [tiles(CONFIG, 0, TileShape.attend(CONFIG, 16), header=False)]
-    for row, gemvs, slots, k, read, header, gap in shapes:
-        shape = TileShape(gemvs=gemvs, slots=slots, k=k, column_step=k, offset_step=k, read=read)
-        stream = tiles(CONFIG, 1, shape, header=header)
-        stream["row"] = row
-        stream["gap"][0] = gap
-        streams.append(stream)
-    check_round(channel, requests, np.concatenate(streams), ROWS, content())
+    assert min(totals.results, totals.count(Command.PIM_PRECHARGE)) > 20
 
 
 @pytest.fixture
@@ -127,9 +78,9 @@ def test_missing_result_is_reported(checked):
 
 def test_tile_that_sees_a_later_write_is_reported(checked):
     requests, pim, log = checked
-    late = log.entered.copy()
-    late[:] = late.max()
-    assert any("result" in fault for fault in faults(requests, pim, replace(log, entered=late)))
+    is_request = (log.trace["command"] == ACCEPT) & (log.trace["kind"] < KINDS.index("tile"))
+    early = np.concatenate([log.trace[is_request], log.trace[~is_request]])
+    assert any("result" in fault for fault in faults(requests, pim, replace(log, trace=early)))
 
 
 def test_cells_that_differ_at_the_end_are_reported(channel, monkeypatch):
@@ -140,6 +91,19 @@ def test_cells_that_differ_at_the_end_are_reported(channel, monkeypatch):
     empty = tiles(CONFIG, 0, TileShape.attend(CONFIG, 16), header=False)
     with pytest.raises(TrafficError, match=r"^the cells differ from byte 0 of row 3 of bank 0 on$"):
         check_round(channel, requests, empty, ROWS, content())
+
+
+def test_stimulus_has_every_operation_and_command_form():
+    pim = random_operations(CONFIG, np.random.default_rng(1), 200, ROWS)
+    assert set(pim["operation"].tolist()) == {operation.value for operation in PimOperation}
+    within = np.flatnonzero(pim["operation"] == PimOperation.GEMV.value) + 1
+    assert pim["gap"][within].max() > 0
+    assert {config.pim_commands for config in GEOMETRIES.values()} == {"gemv", "separate"}
+    assert {config.pim_header for config in GEOMETRIES.values()} == {False, True}
+    forms = {(config.gwrite, config.row_buffers) for config in GEOMETRIES.values()}
+    assert forms == {("row", 1), ("row", 2), ("burst", 1), ("burst", 2)}
+    assert any(config.subarrays for config in GEOMETRIES.values())
+    assert len({config.address_order for config in GEOMETRIES.values()}) == 3
 
 
 def test_random_operations_stay_within_row_slots_and_vector_buffer():
