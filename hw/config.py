@@ -56,7 +56,8 @@ class Config:
     array_rows, array_columns, arrays
         Processing elements down and across a systolic array; arrays that work in lock step.
     lanes, vector_units, vector_partial_sums
-        Lanes of a vector unit, vector units, and partial sums of a lane.
+        Lanes of a vector unit, vector units, which take the rows of an instruction in turn, and
+        partial sums of a lane.
     weight_ring_bytes, lane_buffer_bytes, activation_bytes, accumulator_rows
         Tile memories: the ring for weights, the buffer of one lane, the activation memory, and rows
         of one of the two accumulator halves.

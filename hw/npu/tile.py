@@ -1,4 +1,4 @@
-"""The NPU tile: queues, DMA lanes, matrix unit, vector unit, PIM units and their memories."""
+"""The NPU tile: queues, DMA lanes, matrix unit, vector units, PIM units and their memories."""
 
 from amaranth.hdl import *
 from amaranth.lib import stream, wiring
@@ -18,7 +18,7 @@ from hw.npu.matrix_unit import MatrixUnit
 from hw.npu.pim_unit import PimUnit
 from hw.npu.sequencer import Sequencer, error_layout, queue_kinds
 from hw.npu.tile_memories import TileMemories
-from hw.npu.vector.unit import VectorUnit
+from hw.npu.vector.units import VectorUnits
 from hw.npu.weight_ring import WeightRing, stripe_bytes
 
 __all__ = ["ChannelSignature", "Tile"]
@@ -64,7 +64,7 @@ class ChannelSignature(wiring.Signature):
 class Tile(wiring.Component):
     """Executes programs; see :class:`hw.npu.sequencer.Sequencer` for their order.
 
-    The vector unit serves two queues: when both have an instruction that may start, the attention
+    The vector units serve two queues: when both have an instruction that may start, the attention
     queue's goes first. The two load queues and the store queue work in all lanes at once, and an
     instruction of theirs starts when every lane has room for it.
 
@@ -79,7 +79,7 @@ class Tile(wiring.Component):
     channel_{c} : ``Out(ChannelSignature(config))``
         To the link of channel c.
     matrix_row, vector_busy : ``Out(1)``
-        A row of activations enters the arrays; the vector unit works.
+        A row of activations enters the arrays; the vector units work.
     """
 
     def __init__(self, config: Config):
@@ -108,7 +108,7 @@ class Tile(wiring.Component):
         config = self._config
         m.submodules.sequencer = sequencer = Sequencer(config)
         m.submodules.weight_ring = ring = WeightRing(config)
-        m.submodules.memories = memories = TileMemories(config, config.lanes)
+        m.submodules.memories = memories = TileMemories(config)
         for q in range(token_queues(config)):
             name = f"queue_{q}"
             wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(sequencer, name))
@@ -232,28 +232,29 @@ class Tile(wiring.Component):
         ]
 
     def _elaborate_vector(self, m, sequencer, memories):
-        m.submodules.vector_unit = unit = VectorUnit(self._config)
-        for name in "abco":
-            wiring.connect(m, getattr(unit, name), getattr(memories, name))
+        m.submodules.vector_units = units = VectorUnits(self._config)
+        for number in range(self._config.vector_units):
+            for name in (f"{operand}_{number}" for operand in "abco"):
+                wiring.connect(m, getattr(units, name), getattr(memories, name))
         epilogue = getattr(sequencer, f"o_{Queue.EPILOGUE}")
         attention = getattr(sequencer, f"o_{Queue.ATTENTION}")
 
         holder = Signal(Queue)  # whose instruction, or whose two, are at work
         offered = Signal(Queue)
-        taken = unit.i.valid & unit.i.ready
+        taken = units.i.valid & units.i.ready
         m.d.comb += [
-            unit.i.valid.eq(attention.valid | epilogue.valid),
-            unit.i.payload.eq(Mux(attention.valid, attention.payload, epilogue.payload)),
+            units.i.valid.eq(attention.valid | epilogue.valid),
+            units.i.payload.eq(Mux(attention.valid, attention.payload, epilogue.payload)),
             offered.eq(Mux(attention.valid, Queue.ATTENTION, Queue.EPILOGUE)),
-            unit.overlap.eq(unit.i.payload.overlap & (offered == holder)),
-            attention.ready.eq(unit.i.ready),
-            epilogue.ready.eq(unit.i.ready & ~attention.valid),
-            self.vector_busy.eq(unit.busy),
+            units.overlap.eq(units.i.payload.overlap & (offered == holder)),
+            attention.ready.eq(units.i.ready),
+            epilogue.ready.eq(units.i.ready & ~attention.valid),
+            self.vector_busy.eq(units.busy),
         ]
         with m.If(taken):
             m.d.sync += holder.eq(offered)
         for queue in (Queue.EPILOGUE, Queue.ATTENTION):
             m.d.comb += [
-                getattr(sequencer, f"done_{queue}").eq(unit.done & (holder == queue)),
+                getattr(sequencer, f"done_{queue}").eq(units.done & (holder == queue)),
                 sequencer.bad_address[queue].eq(memories.bad_address & (holder == queue)),
             ]

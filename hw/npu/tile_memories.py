@@ -49,33 +49,38 @@ class LaneSignature(wiring.Signature):
 class TileMemories(wiring.Component):
     """The memories behind the tile addresses. Every user has ports of its own; nothing waits.
 
+    Every vector unit reads three operands and writes a result in every cycle, in whatever memories
+    the addresses select, so each memory has as many ports for each of them.
+
     Members
     -------
     gemm : ``In(ReadSignature(log2(activation_bytes), 2 * array_rows))``
         Rows of activations, for the matrix unit; one cycle.
     drain : ``In(WriteSignature(log2(activation_bytes), 4 * tile_columns, 2 * tile_columns))``
         Results of the matrix unit.
-    a, b, c : ``In(OperandSignature(lanes))``
-        Operands of the vector unit: data after two cycles.
-    o : ``In(ResultSignature(lanes))``
-        Results of the vector unit.
+    a_{v}, b_{v}, c_{v} : ``In(OperandSignature(lanes))``
+        Operands of vector unit v: data after two cycles.
+    o_{v} : ``In(ResultSignature(lanes))``
+        Results of vector unit v.
     lane_{c} : ``In(LaneSignature(config))``
         The lane and the PIM unit of channel c.
     bad_address : ``Out(1)``
-        The vector unit addresses something outside of the memories in this cycle.
+        A vector unit addresses something outside of the memories in this cycle.
     """
 
-    def __init__(self, config: Config, lanes: int):
+    def __init__(self, config: Config):
         self._config = config
-        self._lanes = lanes
+        self._lanes = lanes = config.lanes
+        self._operands = [f"{name}_{v}" for v in range(config.vector_units) for name in "abc"]
+        self._results = [f"o_{v}" for v in range(config.vector_units)]
         address_bits = exact_log2(config.activation_bytes)
         row_bytes = 4 * config.tile_columns
         super().__init__(
             {
                 "gemm": In(ReadSignature(address_bits, 2 * config.array_rows)),
                 "drain": In(WriteSignature(address_bits, row_bytes, row_bytes // 2)),
-                **{name: In(OperandSignature(lanes)) for name in "abc"},
-                "o": In(ResultSignature(lanes)),
+                **{name: In(OperandSignature(lanes)) for name in self._operands},
+                **{name: In(ResultSignature(lanes)) for name in self._results},
                 **{f"lane_{c}": In(LaneSignature(config)) for c in range(config.channels)},
                 "bad_address": Out(1),
             }
@@ -86,15 +91,18 @@ class TileMemories(wiring.Component):
         config = self._config
         operand_bytes = 4 * self._lanes
         row_bytes = 4 * config.tile_columns
+        reads = [operand_bytes] * len(self._operands)
+        writes = [(operand_bytes, 2)] * len(self._results)
 
         m.submodules.activations = activations = TileMemory(
             size_bytes=config.activation_bytes,
             word_bytes=max(row_bytes, 2 * config.array_rows, operand_bytes),
-            reads=[operand_bytes] * 3 + [2 * config.array_rows],
-            writes=[(operand_bytes, 2), (row_bytes, row_bytes // 2)],
+            reads=[*reads, 2 * config.array_rows],
+            writes=[*writes, (row_bytes, row_bytes // 2)],
         )
-        wiring.connect(m, wiring.flipped(self.gemm), activations.read_3)
-        wiring.connect(m, wiring.flipped(self.drain), activations.write_1)
+        other_read, other_write = f"read_{len(reads)}", f"write_{len(writes)}"
+        wiring.connect(m, wiring.flipped(self.gemm), getattr(activations, other_read))
+        wiring.connect(m, wiring.flipped(self.drain), getattr(activations, other_write))
 
         buffers = []
         burst_bits = exact_log2(config.burst_bytes)
@@ -102,27 +110,28 @@ class TileMemories(wiring.Component):
             buffer = TileMemory(
                 size_bytes=config.lane_buffer_bytes,
                 word_bytes=max(config.burst_bytes, operand_bytes),
-                reads=[operand_bytes] * 3 + [config.burst_bytes],
-                writes=[(operand_bytes, 2), (config.burst_bytes, config.burst_bytes)],
+                reads=[*reads, config.burst_bytes],
+                writes=[*writes, (config.burst_bytes, config.burst_bytes)],
             )
             m.submodules[f"lane_{channel}"] = buffer
             buffers.append(buffer)
             lane = getattr(self, f"lane_{channel}")
+            read, write = getattr(buffer, other_read), getattr(buffer, other_write)
             m.d.comb += [
-                buffer.read_3.enable.eq(lane.read.enable),
-                buffer.read_3.address.eq(lane.read.place << burst_bits),
-                lane.read_data.eq(buffer.read_3.data),
-                buffer.write_1.enable.eq(lane.write.enable),
-                buffer.write_1.address.eq(lane.write.place << burst_bits),
-                buffer.write_1.data.eq(lane.write_data),
+                read.enable.eq(lane.read.enable),
+                read.address.eq(lane.read.place << burst_bits),
+                lane.read_data.eq(read.data),
+                write.enable.eq(lane.write.enable),
+                write.address.eq(lane.write.place << burst_bits),
+                write.data.eq(lane.write_data),
             ]
 
-        # The vector unit's operands. Stage 1: the memories; stage 2: select the memory and, in
+        # The vector units' operands. Stage 1: the memories; stage 2: select the memory and, in
         # bfloat16, the half.
         memories = [activations, *buffers]
         outside = []
         half_bits = 16 * self._lanes
-        for index, name in enumerate("abc"):
+        for index, name in enumerate(self._operands):
             port = getattr(self, name)
             ports = [getattr(memory, f"read_{index}") for memory in memories]
             chosen = self._select(m, port.address, name, outside, port.enable)
@@ -144,26 +153,28 @@ class TileMemories(wiring.Component):
                 port.data.eq(Cat(Mux(upper, read[half_bits:], read[:half_bits]), read[half_bits:])),
             ]
 
-        # Its results.
-        port = self.o
-        chosen = self._select(m, port.address, "o", outside, port.enable.any())
-        wide = Cat(enable.replicate(2) for enable in port.enable)
-        upper = port.address[exact_log2(half_bits // 8)]
-        enable = Signal(2 * self._lanes)
-        results = Signal(2 * half_bits)
-        with m.If(port.format == NumberFormat.BF16):
-            m.d.comb += [
-                enable.eq(Mux(upper, port.enable << self._lanes, port.enable)),
-                results.eq(port.data[:half_bits].replicate(2)),
-            ]
-        with m.Else():
-            m.d.comb += [enable.eq(wide), results.eq(port.data)]
-        for number, memory in enumerate(memories):
-            m.d.comb += [
-                memory.write_0.enable.eq(Mux(chosen[number], enable, 0)),
-                memory.write_0.address.eq(port.address),
-                memory.write_0.data.eq(results),
-            ]
+        # Their results.
+        for index, name in enumerate(self._results):
+            port = getattr(self, name)
+            chosen = self._select(m, port.address, name, outside, port.enable.any())
+            wide = Cat(enable.replicate(2) for enable in port.enable)
+            upper = port.address[exact_log2(half_bits // 8)]
+            enable = Signal(2 * self._lanes, name=f"{name}_enable")
+            results = Signal(2 * half_bits, name=f"{name}_results")
+            with m.If(port.format == NumberFormat.BF16):
+                m.d.comb += [
+                    enable.eq(Mux(upper, port.enable << self._lanes, port.enable)),
+                    results.eq(port.data[:half_bits].replicate(2)),
+                ]
+            with m.Else():
+                m.d.comb += [enable.eq(wide), results.eq(port.data)]
+            for number, memory in enumerate(memories):
+                written = getattr(memory, f"write_{index}")
+                m.d.comb += [
+                    written.enable.eq(Mux(chosen[number], enable, 0)),
+                    written.address.eq(port.address),
+                    written.data.eq(results),
+                ]
         m.d.comb += self.bad_address.eq(Cat(outside).any())
 
         return m

@@ -42,7 +42,7 @@ def main() -> int:
         "--sample", type=int, metavar="N", help="accuracy: N random inputs instead of all"
     )
     parser.add_argument(
-        "--full", action="store_true", help="accuracy: all 2^32 inputs one by one, half an hour"
+        "--full", action="store_true", help="accuracy: all 2^32 inputs one by one, minutes"
     )
     parser.add_argument(
         "-o",

@@ -106,14 +106,15 @@ def _vector() -> Section:
         took, formula = measure(TINY, opcode, function, rows=4, n=32)
         per = []
         for config, n in ((TINY, 1024), (PAPER, 4096)):
-            long = vector_cycles(config, opcode, function=function, rows=16, n=n, m=1)
+            rows_of_all = 16 * config.vector_units
+            long = vector_cycles(config, opcode, function=function, rows=rows_of_all, n=n, m=1)
             per.append(f"{long / (16 * n / config.lanes):.3f}")
         rows.append((name, f"{took}", f"{formula}", *per))
     return Section(
         "Vector unit: cycles",
         "Four rows of 32 elements on the RTL of `tiny` (four lanes) beside the formula of "
         "`hw.npu.vector.schedule.cycles`; then, by that formula, cycles per element and lane for "
-        "16 rows of 1024 (`tiny`) and of 4096 elements (`paper`, 128 lanes).",
+        "16 rows a unit of 1024 (`tiny`) and of 4096 elements (`paper`, 8 units of 128 lanes).",
         ("instruction", "4 × 32", "formula", "tiny, 16 × 1024", "paper, 16 × 4096"),
         rows,
     )

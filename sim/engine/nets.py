@@ -6,6 +6,7 @@ one another look like loops. So here a wire that is driven in parts becomes as m
 """
 
 import re
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -82,6 +83,11 @@ def _aligned(left: _Signal, right: _Signal) -> Iterator[tuple[_Part, _Part]]:
                 part, at = next(source, None), 0
 
 
+def _start(source: tuple[int, _Part]) -> int:
+    """Return the first bit of a wire that a source drives."""
+    return source[0]
+
+
 class _Netlist:
     """One module, as Yosys writes it after ``proc`` and ``flatten``."""
 
@@ -90,8 +96,10 @@ class _Netlist:
         self.memories: list[str] = []
         self.cells: list[_Cell] = []
         self._sources: defaultdict[str, list[tuple[int, _Part]]] = defaultdict(list)
-        self._resolved: dict[str, _Signal] = {}
+        self._resolved: dict[tuple[str, int, int], _Signal] = {}
         self._parse(body.splitlines())
+        for sources in self._sources.values():
+            sources.sort(key=_start)
 
     def _parse(self, lines: list[str]) -> None:
         attributes: list[str] = []
@@ -163,33 +171,38 @@ class _Netlist:
             constant = f"{int(token):032b}"
         return [_Part(None, 0, len(constant), constant)] if constant else [], at
 
-    def _resolve_wire(self, name: str) -> _Signal:
-        """Return what drives a wire; where nothing is connected to it, that is itself."""
-        if name not in self._resolved:
-            signal, end = [], 0
-            for start, driver in sorted(self._sources[name], key=lambda source: source[0]):
-                if start > end:
-                    signal.append(_Part(name, end, start - end))
-                signal += self._resolve([driver])
-                end = start + driver.width
-            if end < self.wires[name].width:
-                signal.append(_Part(name, end, self.wires[name].width - end))
-            self._resolved[name] = _joined(signal)
-        return self._resolved[name]
+    def _resolve_part(self, part: _Part) -> _Signal:
+        """Return what drives a part of a wire; where nothing is connected to it, that is itself.
+
+        Wires may take bits of each other, so only the bits asked for are followed.
+        """
+        assert part.wire is not None
+        key = part.wire, part.start, part.width
+        if key not in self._resolved:
+            signal: _Signal = []
+            at, end = part.start, part.start + part.width
+            sources = self._sources[part.wire]
+            for start, driver in sources[max(0, bisect_right(sources, at, key=_start) - 1) :]:
+                if start >= end:
+                    break
+                first, last = max(start, at), min(start + driver.width, end)
+                if first < last:
+                    if first > at:
+                        signal.append(_Part(part.wire, at, first - at))
+                    signal += self._resolve([driver.cut(first - start, last - first)])
+                    at = last
+            if at < end:
+                signal.append(_Part(part.wire, at, end - at))
+            self._resolved[key] = _joined(signal)
+        return self._resolved[key]
 
     def _resolve(self, signal: _Signal) -> _Signal:
         resolved = []
         for part in signal:
             if part.wire is None or part.wire not in self._sources:
                 resolved.append(part)
-                continue
-            position = 0
-            for driver in self._resolve_wire(part.wire):
-                first = max(part.start, position)
-                last = min(part.start + part.width, position + driver.width)
-                if first < last:
-                    resolved.append(driver.cut(first - position, last - first))
-                position += driver.width
+            else:
+                resolved += self._resolve_part(part)
         return _joined(resolved)
 
     def _pieces(self) -> dict[str, list[_Part]]:
@@ -234,7 +247,7 @@ class _Netlist:
             cells += [f"    connect \\{port} {rename(s)}" for port, s in cell.outputs.items()]
             cells.append("  end")
         connections = [
-            f"  connect {name} {rename(self._resolve_wire(name))}"
+            f"  connect {name} {rename(self._resolve_part(_Part(name, 0, wire.width)))}"
             for name, wire in self.wires.items()
             if wire.port.startswith("output") and (name in self._sources or name in pieces)
         ]

@@ -1,9 +1,23 @@
 """Tests of the whole device: small programs, compared with the reference bit for bit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from hw.isa import Element, Format, Function, Norm, Opcode, Queue, Reduce, lane_tile_address
+from hw.instruction_cycles import instruction_cycles
+from hw.isa import (
+    INSTRUCTIONS,
+    Element,
+    Format,
+    Function,
+    Norm,
+    Opcode,
+    Queue,
+    Reduce,
+    Tail,
+    lane_tile_address,
+)
 from hw.memory.commands import Command
 from hw.npu.vector.schedule import issue_cycles
 from hw.presets import TINY
@@ -60,7 +74,7 @@ def memory(seed):
 
 def check(device, program, contents):
     """Run a program on the device and on the reference; return the device's result."""
-    reference = Reference(TINY)
+    reference = Reference(device.config)
     for channel, content in enumerate(contents):
         device.write(channel, 0, content.tobytes())
         reference.write(channel, 0, content.tobytes())
@@ -213,10 +227,14 @@ def vector_instructions(build, out):
         *((Opcode.REDUCE, {"function": f, "x": one}) for f in Reduce),
         (Opcode.ROTARY, {"n": n // 2, "m": 2}),
         (Opcode.SOFTMAX, {"n": 13, "x": one}),
-        (Opcode.TAIL, {"function": 1, "m": 5, "c": b + half, "c_stride": 4 * n}),
+        *((Opcode.TAIL, {"function": f, "m": 5, "c": b + half, "c_stride": 4 * n}) for f in Tail),
         (Opcode.ARGMAX, {"n": 15}),
         (Opcode.TRANSPOSE, {"rows": 8, "n": 8, "o_stride": 0x20, "c_stride": 0x80}),
     ]
+    for line in INSTRUCTIONS:
+        if Queue.EPILOGUE in line.queues and line.opcode != Opcode.END:
+            tried = {fields.get("function", 0) for opcode, fields in kinds if opcode == line.opcode}
+            assert tried == set(line.functions or (0,)), line.opcode.name
     stored = 0x800
     for index, (opcode, fields) in enumerate(kinds):
         place = lane_tile_address(index % 2, stored + index // 2 * 0x100)
@@ -270,13 +288,42 @@ def test_attention_in_both_channels_equals_the_reference(device):
     assert result.counters["pim_columns"] == 2 * 3 * 2 * (2 * 4) * TINY.banks
 
 
-def test_every_vector_instruction_equals_the_reference(device):
+def check_vector_instructions(device):
     build = Builder()
     program = build.program(ROW_LISTS, vector_instructions(build, 0x8000))
     contents = [memory(3), memory(4)]
     for content in contents:  # logarithms of magnitudes: also what overflows and what vanishes
         content.view(np.uint16)[0x2000 : 0x2000 + 32] = np.arange(32) * 0x07F1 % 0x10000
-    assert_legal(check(device, program, contents))
+    result = check(device, program, contents)
+    assert_legal(result)
+    return result
+
+
+def test_every_vector_instruction_equals_the_reference(device):
+    check_vector_instructions(device)
+
+
+@pytest.mark.parametrize(
+    ("kind", "units"),
+    [
+        (SimulatedDevice, 2),
+        (SimulatedDevice, 4),
+        pytest.param(RtlDevice, 2, marks=pytest.mark.slow),
+        pytest.param(RtlDevice, 4, marks=pytest.mark.slow),
+    ],
+)
+def test_every_vector_instruction_on_several_units_equals_the_reference(kind, units):
+    several = check_vector_instructions(kind(replace(TINY, vector_units=units)))
+    # From start to retirement, each takes as long as the formula of the instruction table says.
+    starts, retires = several.starts[Queue.EPILOGUE], several.retires[Queue.EPILOGUE]
+    build = Builder()
+    program = build.program(ROW_LISTS, vector_instructions(build, 0x8000))
+    config = replace(TINY, vector_units=units)
+    expected = [
+        instruction_cycles(config, Queue.EPILOGUE, record)
+        for record in program.streams[Queue.EPILOGUE]
+    ]
+    assert (retires - starts)[:-1].tolist() == expected[:-1]
 
 
 def test_instructions_of_the_same_work_overlap_on_the_tile(device):

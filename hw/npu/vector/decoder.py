@@ -36,6 +36,10 @@ class Decoder(wiring.Component):
     ----------
     schedule : Schedule
         Gaps between sweeps.
+    number : int
+        Number v of the unit, which takes rows v, v + units, … All units count the rows of the one
+        that has the most, so that they stay in step; the last one of a unit that has fewer is
+        ``short``.
 
     Members
     -------
@@ -51,8 +55,9 @@ class Decoder(wiring.Component):
         There is nothing to do.
     """
 
-    def __init__(self, schedule):
+    def __init__(self, schedule, number=0):
         self._schedule = schedule
+        self._number = number
         super().__init__(
             {
                 "i": In(operand_layout(Queue.EPILOGUE)),
@@ -143,7 +148,7 @@ class Decoder(wiring.Component):
             self.empty.eq((i.rows == 0) | (i.n == 0)),
             loops.slots.eq(steps - 1),
             loops.live.eq(steps),
-            loops.rows.eq(i.rows - 1),
+            *self._deal(i.rows),
             loops.every_second.eq(Cat(route == way for way in PAIRED).any()),
         ]
         with m.Switch(route):
@@ -180,18 +185,29 @@ class Decoder(wiring.Component):
                 ]
             with m.Case(Route.TRANSPOSE):
                 groups = i.rows >> exact_log2(schedule.run)
+                m.d.comb += self._deal(groups)
                 m.d.comb += [
                     loops.slots.eq(schedule.run - 1),
                     loops.live.eq(schedule.run),
                     loops.blocks.eq(steps - 1),
-                    loops.rows.eq(groups - 1),
                     loops.pause.eq(schedule.lanes),
                     self.empty.eq((groups == 0) | (i.n == 0)),
                 ]
 
+    def _deal(self, rows):
+        """Take this unit's share of rows, or of blocks of rows."""
+        unit_bits = exact_log2(self._schedule.units)
+        share = (rows + self._schedule.units - 1) >> unit_bits
+        rest = rows[:unit_bits]
+        return [
+            self.loops.rows.eq(share - 1),
+            self.loops.short.eq((rest != 0) & (rest <= self._number)),
+        ]
+
     def _walks(self, m):
-        """Lay out the addresses."""
-        schedule, i, work = self._schedule, self.i, self.work
+        """Lay out the addresses; the rows of the other units are left out."""
+        schedule, i, work, number = self._schedule, self.i, self.work, self._number
+        unit_bits = exact_log2(schedule.units)
         narrow = 2 * schedule.lanes
         group_bits = exact_log2(GROUP_ROWS)
 
@@ -203,7 +219,9 @@ class Decoder(wiring.Component):
             return Mux(number_format == NumberFormat.BF16, narrow, 2 * narrow)
 
         def rows(name, start, number_format, stride):
-            return walk(name, start, width(number_format), stride, stride << group_bits)
+            turn = stride << unit_bits
+            start = start + number * stride
+            return walk(name, start, width(number_format), turn, turn << group_bits)
 
         m.d.comb += [
             *rows("a", i.a, work.a_format, i.a_stride),
@@ -224,13 +242,16 @@ class Decoder(wiring.Component):
                     *walk("c", i.c, width(work.b_format), 0),
                 ]
             with m.Case(Route.TAIL):
+                head = i.n << 1
                 m.d.comb += [
-                    *walk("a", i.c, i.c_stride, narrow),
-                    *walk("b", i.b, 2, i.b_stride),
-                    *walk("c", i.a, 2 * narrow, i.a_stride),
+                    *walk("a", i.c + number * head, i.c_stride, narrow, head << unit_bits),
+                    *walk("b", i.b + number * i.b_stride, 2, i.b_stride << unit_bits),
+                    *rows("c", i.a, NumberFormat.BINARY32, i.a_stride),
                 ]
             with m.Case(Route.TRANSPOSE):
+                block = i.a_stride << exact_log2(schedule.run)
+                run = 2 * schedule.run
                 m.d.comb += [
-                    *walk("a", i.a, i.a_stride, narrow, i.a_stride << exact_log2(schedule.run)),
-                    *walk("o", i.o, i.o_stride, i.c_stride, 2 * schedule.run),
+                    *walk("a", i.a + number * block, i.a_stride, narrow, block << unit_bits),
+                    *walk("o", i.o + number * run, i.o_stride, i.c_stride, run << unit_bits),
                 ]

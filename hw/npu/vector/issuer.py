@@ -29,6 +29,7 @@ class Loops(data.Struct):
     fold: _SLOT_BITS  #: slot of a block from which on its partial sums are final
     blocks: 16  #: of a row
     rows: 10  #: rows
+    short: 1  #: the last row is another unit's
     first_sweep: 2  #: number of the first sweep over the rows of a group, and of the last one
     sweeps: 2
     every_second: 1  #: only every second cycle takes a slot
@@ -55,6 +56,7 @@ class Slot(data.Struct):
     result: 1  #: of the last sweep
     ending: 1  #: of the last block of an instruction
     row: range(GROUP_ROWS)  #: row of the group
+    absent: 1  #: of a row that is not this unit's: nothing is read or written
     advance: Advance  #: what the address of a row-wise operand does next
     rest: 8  #: elements in the last live slot of a row; 0: all lanes have one
     context: exact_log2(CONTEXTS)  #: of its instruction
@@ -135,6 +137,7 @@ class Issuer(wiring.Component):
             self.o.result.eq(last_sweep),
             self.o.ending.eq(row_end & last_sweep & (left == 0)),
             self.o.row.eq(row),
+            self.o.absent.eq(loops.short & (left == 0)),
             self.o.rest.eq(loops.rest),
             self.o.context.eq(loops.context),
         ]

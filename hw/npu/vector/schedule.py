@@ -92,7 +92,9 @@ class Schedule:
     Attributes
     ----------
     lanes, partial_sums
-        Of the vector unit.
+        Of a vector unit.
+    units
+        Vector units, which take rows in turn.
     run
         Numbers of a run that TRANSPOSE writes: a burst, or all lanes if they are fewer.
     banks
@@ -101,6 +103,7 @@ class Schedule:
 
     lanes: int
     partial_sums: int
+    units: int
     run: int
     banks: int
 
@@ -110,6 +113,7 @@ class Schedule:
         return cls(
             lanes=config.lanes,
             partial_sums=config.vector_partial_sums,
+            units=config.vector_units,
             run=min(config.burst_bytes // 2, config.lanes),
             banks=config.banks,
         )
@@ -295,7 +299,9 @@ def cycles(config: Config, opcode: Opcode, *, function: int, rows: int, n: int, 
     """Return how long the vector unit works on an instruction.
 
     With s slots a row (n / lanes, rounded up; to a multiple of the partial sums in NORM, SOFTMAX
-    and REDUCE SUM) and constants l and g of the operation:
+    and REDUCE SUM), constants l and g of the operation, and, for ``rows``, those of the unit that
+    has the most (``rows`` / ``vector_units``, rounded up; in TRANSPOSE blocks of ``run`` rows are
+    what the units take in turn):
 
     - ELEMENTWISE, FUNCTION, ARGMAX, REDUCE: rows · s + l; GATE, GELU, SILU, SIGMOID, which need two
       elementary functions an element: 2 · rows · s + l;
@@ -360,6 +366,7 @@ def issue_cycles(
     blocks = -(-n // schedule.lanes)
     if route is Route.TRANSPOSE:
         rows //= schedule.run
+    rows = -(-rows // schedule.units)
     if route is Route.ROTARY:
         rows *= m
     slots = schedule.slots(route, n, m)

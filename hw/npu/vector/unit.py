@@ -1,4 +1,4 @@
-"""The vector unit: everything that is not a matrix product, one instruction at a time."""
+"""A vector unit: everything that is not a matrix product, one instruction at a time."""
 
 from amaranth.hdl import *
 from amaranth.lib import data, stream, wiring
@@ -68,6 +68,11 @@ class VectorUnit(wiring.Component):
     ----------
     config : Config
         The configuration.
+    number : int
+        Number v of the unit: it takes rows v, v + ``vector_units``, … of every instruction, in
+        TRANSPOSE blocks of ``Schedule.run`` rows. All units are in step: each works as long as the
+        one that has the most rows, and reads and writes nothing in the time of a row that it has
+        not. With more than one, rows of the result may not share bytes.
 
     Members
     -------
@@ -93,8 +98,9 @@ class VectorUnit(wiring.Component):
         As :func:`check_vector_sums` says.
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, number: int = 0):
         check_vector_sums(config)
+        self._number = number
         self._schedule = Schedule.of(config)
         lanes = config.lanes
         super().__init__(
@@ -113,7 +119,7 @@ class VectorUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         schedule = self._schedule
-        m.submodules.decoder = decoder = Decoder(schedule)
+        m.submodules.decoder = decoder = Decoder(schedule, self._number)
         m.submodules.issuer = issuer = Issuer(schedule.partial_sums)
 
         # One instruction at a time, or several of the same work.
@@ -185,13 +191,13 @@ class VectorUnit(wiring.Component):
                 generator.context.eq(slot.context),
                 generator.enable.eq(slot.valid),
                 generator.advance.eq(slot.advance),
-                port.enable.eq(slot.valid & slot.live),
+                port.enable.eq(slot.valid & slot.live & ~slot.absent),
                 port.address.eq(generator.address),
                 port.format.eq(work[f"{name}_format"]),
             ]
             if name == "a":
                 with m.If(slot.end & (route == Route.TAIL)):
-                    m.d.comb += generator.advance.eq(Advance.ROW)
+                    m.d.comb += generator.advance.eq(Mux(slot.row_end, Advance.GROUP, Advance.ROW))
                 with m.If(slot.end & ~slot.row_end & (route == Route.ROTARY)):
                     m.d.comb += generator.advance.eq(Advance.STEP)
                 with m.If(slot.end & slot.row_end & (route == Route.TRANSPOSE)):
@@ -206,11 +212,11 @@ class VectorUnit(wiring.Component):
                     m.d.comb += [
                         generator.enable.eq(slot.valid & slot.fold),
                         generator.advance.eq(Mux(slot.row_end, Advance.ROW, Advance.STEP)),
-                        port.enable.eq(slot.valid & slot.fold & work.reads_c),
+                        port.enable.eq(slot.valid & slot.fold & work.reads_c & ~slot.absent),
                     ]
             with m.If((route == Route.NORM) | (route == Route.RMS)):
                 if name != "a":
-                    m.d.comb += port.enable.eq(slot.valid & slot.live & slot.result)
+                    m.d.comb += port.enable.eq(slot.valid & slot.live & slot.result & ~slot.absent)
             with m.If(~Cat(route == way for way in _READERS[name]).any()):
                 m.d.comb += port.enable.eq(0)
 
@@ -298,15 +304,20 @@ class VectorUnit(wiring.Component):
             transposer.ending.eq(row.ending),
         ]
 
-        write = Signal()
+        write = Signal()  # in step with the other units
+        absent = Signal()
+        block_absent = Signal()  # of the block in the transposer
+        with m.If(transposer.take & transposer.end):
+            m.d.sync += block_absent.eq(row.absent)
         m.d.comb += [
+            absent.eq(Mux(route == Route.TRANSPOSE, block_absent, slot.absent)),
             generator.walk.eq(walks[generator.context].o),
             generator.context.eq(Mux(route == Route.TRANSPOSE, context, slot.context)),
             generator.enable.eq(write),
             generator.advance.eq(Mux(slot.last, Advance.ROW, Advance.STEP)),
             write.eq(slot.valid & slot.live & slot.result),
             last_write.eq(write & slot.last & slot.ending),
-            self.o.enable.eq(write.replicate(schedule.lanes)),
+            self.o.enable.eq((write & ~absent).replicate(schedule.lanes)),
             self.o.address.eq(generator.address),
             self.o.format.eq(work.o_format),
         ]
@@ -353,7 +364,7 @@ class VectorUnit(wiring.Component):
                 for number in range(runs):
                     lower, upper = number * schedule.run, (number + 1) * schedule.run
                     m.d.comb += self.o.enable[lower:upper].eq(
-                        (write & (place == number)).replicate(schedule.run)
+                        (write & ~absent & (place == number)).replicate(schedule.run)
                     )
 
 

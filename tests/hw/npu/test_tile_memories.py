@@ -40,7 +40,7 @@ async def read(ctx, port, address, number_format):
 
 
 def test_vector_unit_reads_what_it_wrote_in_both_formats_and_every_memory(simulate):
-    dut = TileMemories(SMALL, LANES)
+    dut = TileMemories(SMALL)
     rng = np.random.default_rng(3)
 
     async def testbench(ctx):
@@ -52,10 +52,10 @@ def test_vector_unit_reads_what_it_wrote_in_both_formats_and_every_memory(simula
                 address = start + step * 4 * LANES + (0 if wide else size * int(rng.integers(2)))
                 value = int.from_bytes(rng.bytes(size), "little")
                 number_format = NumberFormat.BINARY32 if wide else NumberFormat.BF16
-                await write(ctx, dut.o, address, value, number_format)
+                await write(ctx, dut.o_0, address, value, number_format)
                 content[address] = (value, size, number_format)
         for address, (value, size, number_format) in content.items():
-            for port in (dut.a, dut.b, dut.c):
+            for port in (dut.a_0, dut.b_0, dut.c_0):
                 got = await read(ctx, port, address, number_format)
                 assert got & ((1 << 8 * size) - 1) == value, hex(address)
 
@@ -63,16 +63,16 @@ def test_vector_unit_reads_what_it_wrote_in_both_formats_and_every_memory(simula
 
 
 def test_enables_write_single_numbers(simulate):
-    dut = TileMemories(SMALL, LANES)
+    dut = TileMemories(SMALL)
 
     async def testbench(ctx):
         for wide in (False, True):
             number_format = NumberFormat.BINARY32 if wide else NumberFormat.BF16
             bits = 32 if wide else 16
             start = 4 * LANES * 3 + (0 if wide else 2 * LANES)
-            await write(ctx, dut.o, start, MASK, number_format)
-            await write(ctx, dut.o, start, 0, number_format, enable=0b0110)
-            got = await read(ctx, dut.b, start, number_format)
+            await write(ctx, dut.o_0, start, MASK, number_format)
+            await write(ctx, dut.o_0, start, 0, number_format, enable=0b0110)
+            got = await read(ctx, dut.b_0, start, number_format)
             want = sum(((1 << bits) - 1) << bits * n for n in (0, 3))
             assert got & ((1 << bits * LANES) - 1) == want
 
@@ -80,7 +80,7 @@ def test_enables_write_single_numbers(simulate):
 
 
 def test_lane_matrix_unit_and_vector_unit_see_the_same_bytes(simulate):
-    dut = TileMemories(SMALL, LANES)
+    dut = TileMemories(SMALL)
     burst = SMALL.burst_bytes
 
     async def testbench(ctx):
@@ -90,8 +90,8 @@ def test_lane_matrix_unit_and_vector_unit_see_the_same_bytes(simulate):
         await ctx.tick()
         ctx.set(dut.lane_1.write.enable, 0)
         address = lane_tile_address(1, 5 * burst)
-        assert await read(ctx, dut.a, address, NumberFormat.BINARY32) == 0x1234_5678_9ABC_DEF0
-        await write(ctx, dut.o, address, 0xFEDC, NumberFormat.BINARY32)
+        assert await read(ctx, dut.a_0, address, NumberFormat.BINARY32) == 0x1234_5678_9ABC_DEF0
+        await write(ctx, dut.o_0, address, 0xFEDC, NumberFormat.BINARY32)
         ctx.set(dut.lane_1.read.enable, 1)
         ctx.set(dut.lane_1.read.place, 5)
         await ctx.tick()
@@ -103,7 +103,7 @@ def test_lane_matrix_unit_and_vector_unit_see_the_same_bytes(simulate):
         ctx.set(dut.drain.data, 0xAAAA_5555_0000_FFFF)
         await ctx.tick()
         ctx.set(dut.drain.enable, 0)
-        assert await read(ctx, dut.c, 3 * row, NumberFormat.BF16) == 0xAAAA_5555_0000_FFFF
+        assert await read(ctx, dut.c_0, 3 * row, NumberFormat.BF16) == 0xAAAA_5555_0000_FFFF
         ctx.set(dut.gemm.address, 3 * row)
         await ctx.tick()
         assert ctx.get(dut.gemm.data) == 0xAAAA_5555_0000_FFFF
@@ -122,10 +122,10 @@ def test_lane_matrix_unit_and_vector_unit_see_the_same_bytes(simulate):
     ],
 )
 def test_address_outside_of_the_memories_is_reported(simulate, address, bad):
-    dut = TileMemories(SMALL, LANES)
+    dut = TileMemories(SMALL)
 
     async def testbench(ctx):
-        for port, enable in ((dut.a, 1), (dut.b, 1), (dut.c, 1), (dut.o, 1)):
+        for port, enable in ((dut.a_0, 1), (dut.b_0, 1), (dut.c_0, 1), (dut.o_0, 1)):
             ctx.set(port.address, address)
             assert ctx.get(dut.bad_address) == 0
             ctx.set(port.enable, enable)

@@ -84,6 +84,24 @@ def test_a_wire_driven_in_parts_becomes_several_with_their_initial_values():
     assert lines[-1] == f"connect \\o {{ {high} {low} [1:1] }}"
 
 
+def test_wires_that_take_bits_of_each_other_are_no_loop():
+    found = resolve_aliases(
+        netlist(
+            "wire width 2 input 0 \\i",
+            "wire width 2 \\a",
+            "wire width 3 \\b",
+            "wire width 3 output 1 \\o",
+            "connect \\a [0] \\i [1]",
+            "connect \\a [1] \\b [0]",
+            "connect \\b [0] \\a [0]",
+            "connect \\b [2] \\a [1]",
+            "connect \\b [1] \\i [0]",
+            "connect \\o \\b",
+        )
+    )
+    assert body(found)[-1] == "connect \\o { \\i \\i [1:1] }"
+
+
 @pytest.mark.parametrize(
     ("constant", "bits"), [("5", f"{5:032b}"), ("6'1x", "00001x"), ("3'x", "xxx"), ("0'", "")]
 )

@@ -1,11 +1,14 @@
-"""Fixtures shared by the tests of the vector unit."""
+"""Fixtures shared by the tests of the vector units."""
 
 import numpy as np
 import pytest
 
 from hw.arith import bf16
 from hw.isa import OPERANDS, Format, Queue
-from hw.npu.vector.unit import VectorUnit
+from hw.npu.vector.units import VectorUnits
+
+#: What a write port says.
+_RESULT = ("enable", "address", "format", "data")
 
 
 @pytest.fixture(scope="session")
@@ -33,10 +36,12 @@ def tile():
 
 
 def bench(config, tile):
-    """Return a vector unit, and a testbench that is the tile memory around it."""
-    dut = VectorUnit(config)
+    """Return vector units, and a testbench that is the tile memory around them."""
+    dut = VectorUnits(config)
     lanes = config.lanes
-    ports = (dut.a, dut.b, dut.c)
+    units = range(config.vector_units)
+    ports = [getattr(dut, f"{name}_{unit}") for unit in units for name in "abc"]
+    results = [getattr(dut, f"o_{unit}") for unit in units]
 
     def reach(address, number_format):
         nbytes = lanes * (2 if number_format.value == Format.BF16 else 4)
@@ -47,16 +52,19 @@ def bench(config, tile):
         delayed = [0] * len(ports)
         ticks = ctx.tick().sample(
             *(getattr(port, name) for port in ports for name in ("enable", "address", "format")),
-            *(dut.o.enable, dut.o.address, dut.o.format, dut.o.data),
+            *(getattr(port, name) for port in results for name in _RESULT),
         )
         async for _clock, _reset, *values in ticks:
-            *reads, enable, address, number_format, data = values
+            reads, writes = values[: 3 * len(ports)], values[3 * len(ports) :]
             for index, port in enumerate(ports):
                 ctx.set(port.data, delayed[index])
                 read, place, read_format = reads[3 * index : 3 * index + 3]
                 raw = reach(place, read_format).tobytes() if read else b"\xff"
                 delayed[index] = int.from_bytes(raw, "little")
-            if enable:
+            for unit in units:
+                enable, address, number_format, data = writes[4 * unit : 4 * unit + 4]
+                if not enable:
+                    continue
                 target = reach(address, number_format)
                 width = len(target) // lanes
                 raw = np.frombuffer(data.to_bytes(4 * lanes, "little"), np.uint8)
@@ -74,7 +82,7 @@ def complete(instruction):
 
 @pytest.fixture
 def execute(simulate):
-    """Run instructions on a vector unit that reads and writes a tile; return their durations."""
+    """Run instructions on vector units that read and write a tile; return their durations."""
 
     def run(config, tile, instructions, deadline=20_000):
         dut, memory = bench(config, tile)

@@ -1,5 +1,7 @@
 """Instructions that follow each other closely: values and cycles of random sequences."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -23,7 +25,7 @@ def shape(instruction):
     return {name: instruction.get(name, 0) for name in ("function", "rows", "n", "m")}
 
 
-def expected_times(instructions):
+def expected_times(instructions, config):
     """Return when each instruction is taken and done, if all are offered from cycle 0 on."""
     taken, done = [], []
     for index, each in enumerate(instructions):
@@ -32,13 +34,13 @@ def expected_times(instructions):
         previous = instructions[index - 1] if index else {}
         same = all(each.get(name, 0) == previous.get(name, 0) for name in WORK)
         if same and each["overlap"] and route is not Route.TRANSPOSE:
-            period = Schedule.of(TINY).period(route)
-            early = taken[-1] + issue_cycles(TINY, each["opcode"], **shape(previous))
+            period = Schedule.of(config).period(route)
+            early = taken[-1] + issue_cycles(config, each["opcode"], **shape(previous))
             while sum(end >= early for end in done) >= CONTEXTS:
                 early += period
             start = early if any(end >= early for end in done) else start
         taken.append(start)
-        done.append(start + cycles(TINY, each["opcode"], **shape(each)))
+        done.append(start + cycles(config, each["opcode"], **shape(each)))
     return taken, done
 
 
@@ -70,7 +72,7 @@ KINDS = [
 ]
 
 
-def check_sequence(execute_stream, tile, kinds, rng):
+def check_sequence(execute_stream, tile, kinds, rng, config=TINY):
     memory = tile()
     instructions, expected = [], []
     for index, (opcode, function) in enumerate(kinds):
@@ -90,14 +92,14 @@ def check_sequence(execute_stream, tile, kinds, rng):
         instructions.append(instruction)
         expected.append(value(instruction, a[:, :live], b, c))
 
-    taken, done = execute_stream(TINY, memory, instructions)
+    taken, done = execute_stream(config, memory, instructions)
 
     for each, o in zip(instructions, expected, strict=True):
         narrow = each["opcode"] == Opcode.SOFTMAX
         want = bf16.to_bits(o) if narrow else o.view(np.uint32)
         got = memory.get(each["o"], STRIDE, o.shape, want.dtype)
         np.testing.assert_array_equal(got, want, err_msg=str(each))
-    assert (taken, done) == expected_times(instructions)
+    assert (taken, done) == expected_times(instructions, config)
     return taken
 
 
@@ -111,6 +113,13 @@ def test_random_sequences_equal_the_golden_model(execute_stream, tile, seed):
     rng = np.random.default_rng(seed)
     kinds = [KINDS[k] for k in rng.integers(0, len(KINDS), 5) for _ in range(rng.integers(1, 4))]
     check_sequence(execute_stream, tile, kinds, rng)
+
+
+@pytest.mark.parametrize("units", [2, 4])
+def test_random_sequences_on_several_units(execute_stream, tile, units):
+    rng = np.random.default_rng(units)
+    kinds = [KINDS[k] for k in rng.integers(0, len(KINDS), 4) for _ in range(rng.integers(2, 4))]
+    check_sequence(execute_stream, tile, kinds, rng, replace(TINY, vector_units=units))
 
 
 @pytest.mark.slow
