@@ -10,7 +10,7 @@ from hw.interconnect import Link
 from hw.isa import bit_layout
 from hw.memory.address_map import check_row_order
 from hw.memory.cell_array import word_columns
-from hw.memory.commands import bus_layout
+from hw.memory.commands import Request, bus_layout
 from hw.memory.controller import Controller, accept_layout
 from hw.memory.refresh import longest_tile
 from hw.memory.result_windows import check_result_latency
@@ -145,7 +145,11 @@ class Device(wiring.Component):
             wiring.connect(m, near.pim, link.i_pim)
             for name in ("reads", "writes", "results"):
                 wiring.connect(m, getattr(link, f"o_{name}"), getattr(near, name))
-            m.d.comb += [link.i_data.eq(near.data), near.pim_done.eq(link.o_pim_done)]
+            m.d.comb += [
+                link.i_data.eq(near.data),
+                near.pim_done.eq(link.o_pim_done),
+                near.settled.eq(link.o_settled),
+            ]
             listed = getattr(tile, f"list_write_{c}")
             m.d.comb += [
                 listed.enable.eq(self.list_write.valid & (self.list_write.channel == c)),
@@ -156,9 +160,15 @@ class Device(wiring.Component):
             # Link and controller.
             wiring.connect(m, link.o_requests, controller.i_requests)
             wiring.connect(m, link.o_pim, controller.i_pim)
-            for name in ("reads", "writes", "results"):
+            for name in ("reads", "results"):
                 wiring.connect(m, getattr(controller, f"o_{name}"), getattr(link, f"i_{name}"))
-            m.d.comb += link.i_pim_done.eq(controller.o_pim_done)
+            accept = controller.accept
+            m.d.comb += [
+                link.i_writes.valid.eq(accept.valid & (accept.kind == Request.WRITE)),
+                link.i_writes.payload.tag.eq(accept.tag),
+                link.i_written.eq(controller.o_writes.valid),
+                link.i_pim_done.eq(controller.o_pim_done),
+            ]
 
             # Controller and die.
             m.d.comb += [

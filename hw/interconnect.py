@@ -8,8 +8,13 @@ from amaranth.lib.wiring import In, Out
 from hw.config import Config
 from hw.export.repeated import repeated
 from hw.memory.commands import pim_layout, request_layout
+from hw.memory.run import run_length
 
 __all__ = ["Link", "head_layout", "read_layout", "result_layout", "write_layout"]
+
+#: Cycles from a burst's first column on the bus until it is in the cells: the second column, and
+#: the register where the data bus enters the die.
+_LANDING = 2
 
 
 def head_layout(layout: data.StructLayout) -> data.StructLayout:
@@ -28,7 +33,7 @@ def read_layout(config: Config, tag_bits: int) -> data.StructLayout:
 
 
 def write_layout(tag_bits: int) -> data.StructLayout:
-    """Shape of a write's answer: its WR has issued."""
+    """Shape of a write's answer: it was accepted."""
     return data.StructLayout({"tag": tag_bits})
 
 
@@ -143,6 +148,9 @@ class Link(wiring.Component):
     Read answers and PIM results share the wires for data: they may not come in one cycle, which
     the controller ensures (both arrive over the channel's one data bus).
 
+    A write is answered when the controller accepts it (why that is enough:
+    :class:`hw.npu.dma.DmaLane`); ``o_settled`` tells when it is in the cells.
+
     Members
     -------
     i_requests : ``In(stream.Signature(head_layout(request_layout(config, tag_bits))))``
@@ -155,12 +163,17 @@ class Link(wiring.Component):
         Answers to the tile.
     o_pim_done : ``Out(1)``
         Pulse to the tile: a PIM tile has ended.
+    o_settled : ``Out(1)``
+        To the tile: every write that was answered so far is in the cells. Sent
+        nCWL + 3 cycles after the last WR.
     o_requests : ``Out(stream.Signature(request_layout(config, tag_bits)))``
         Ordinary requests to the controller.
     o_pim : ``Out(stream.Signature(pim_layout(config)))``
         PIM operations to the controller.
     i_reads, i_writes, i_results : always-ready streams
-        Answers of the controller.
+        Answers of the controller: for a write, its tag when it is accepted.
+    i_written : ``In(1)``
+        Pulse of the controller: WR of an accepted write is on the bus.
     i_pim_done : ``In(1)``
         Pulse of the controller.
     """
@@ -183,11 +196,13 @@ class Link(wiring.Component):
                 "o_writes": Out(writes),
                 "o_results": Out(results),
                 "o_pim_done": Out(1),
+                "o_settled": Out(1),
                 "o_requests": Out(stream.Signature(requests)),
                 "o_pim": Out(stream.Signature(pim)),
                 "i_reads": In(reads),
                 "i_writes": In(writes),
                 "i_results": In(results),
+                "i_written": In(1),
                 "i_pim_done": In(1),
             }
         )
@@ -243,7 +258,22 @@ class Link(wiring.Component):
         bits = self._config.burst_bytes * 8
         ended = Signal(cycles)
         m.d.sync += ended.eq(Cat(self.i_pim_done, ended))
+
+        # Writes that were accepted and are not in the cells.
+        waiting = Signal(range(self._config.write_queue * run_length(self._config) + 1))
+        landing = Signal(range(_LANDING + self._config.timing.nCWL + 1))  # cycles of the last one
+        settled = Signal(cycles, init=-1)
+        m.d.sync += [
+            waiting.eq(waiting + self.i_writes.valid - self.i_written),
+            settled.eq(Cat((waiting == 0) & (landing == 0) & ~self.i_writes.valid, settled)),
+        ]
+        with m.If(self.i_written):
+            m.d.sync += landing.eq(self._config.timing.nCWL + _LANDING)
+        with m.Elif(landing != 0):
+            m.d.sync += landing.eq(landing - 1)
+
         m.d.comb += [
+            self.o_settled.eq(settled[-1]),
             self.o_reads.valid.eq(arrives & returned[bits]),
             self.o_reads.payload.data.eq(returned[:bits]),
             self.o_reads.payload.tag.eq(returned[bits + 1 :]),

@@ -295,7 +295,8 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         Opcode.END,
         _ANY,
         (),
-        "The stream ends; the device is done when all have ended.",
+        "The stream ends; the device is done when all have ended. In the store queue it retires "
+        "when everything that was stored is in the cells.",
         "2",
     ),
     Instruction(
@@ -315,7 +316,8 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         Opcode.STORE,
         (Queue.STORE,),
         ("address", "bursts", "rows", "stride", "lanes", "lane_address", "lane_stride"),
-        "The lanes named write bursts of their buffers to their channels.",
+        "The lanes named write bursts of their buffers to their channels. Complete when the last "
+        "one is accepted by its channel's controller, which keeps the order from there on.",
     ),
     Instruction(
         Opcode.WEIGHTS,

@@ -21,6 +21,21 @@ class DmaLane(wiring.Component):
     which its request is sent, so that the data follow it a cycle later; an answer's data are
     written in the cycle in which they come.
 
+    A write is answered when the controller accepts it, not when its WR issues, which below the low
+    watermark may be long after while there are reads to serve. So a STORE is complete when all its
+    lanes' writes are accepted, and that is enough for whatever waits for its token:
+
+    - *a LOAD of what was stored* goes through the same controllers, each of which serves requests
+      to one address in the order of acceptance, and forces a write that a read waits for. Every
+      address belongs to one channel: there is no order between channels to be kept;
+    - *a PIM tile of a row that was stored to* has a path of its own, which could overtake the
+      request on its way, but not its acceptance: behind that, the controller keeps the order of
+      acceptance between requests and tiles of a row, and forces the writes before the tile;
+    - *a new user of the lane buffer* may overwrite it: the data left it with the request;
+    - *later STOREs* need no token: requests of a lane stay in their order;
+    - *the host* reads cells and asks no controller: END of the store queue waits until all is
+      written (:class:`hw.interconnect.Link`, ``o_settled``).
+
     Members
     -------
     i_load, i_tail, i_store : ``In(stream.Signature(descriptor_layout()))``

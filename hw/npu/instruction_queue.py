@@ -26,7 +26,8 @@ class InstructionQueue(wiring.Component):
     gone wrong), the unit takes it and the record has room; :attr:`start` is high in that cycle.
     An instruction retires at the earliest in the cycle after its unit's done pulse, and after its
     predecessors, one a cycle; :attr:`retire` is high in that cycle. END goes to no unit and retires
-    when all before it have. An instruction from the host can start two cycles after it was taken.
+    when all before it have and it may. An instruction from the host can start two cycles after it
+    was taken.
 
     After END no instruction is taken until :attr:`clear`. Tokens are the sequencer's.
 
@@ -59,6 +60,8 @@ class InstructionQueue(wiring.Component):
     illegal, idle, ended : ``Out(1)``
         Whether the head is no instruction of this queue, has an operand that it may not have, or
         names a queue that it cannot; whether nothing runs; whether END has retired.
+    may_end : ``In(1)``
+        Whether END may retire.
     clear : ``In(1)``
         The program is over: forget END.
     """
@@ -87,6 +90,7 @@ class InstructionQueue(wiring.Component):
                 "illegal": Out(1),
                 "idle": Out(1),
                 "ended": Out(1),
+                "may_end": In(1, init=1),
                 "clear": In(1),
             }
         )
@@ -148,7 +152,7 @@ class InstructionQueue(wiring.Component):
         absent = (named & ~C(self._partners, len(named))).any()
         m.d.comb += self.illegal.eq(self.head & (~known | absent))
 
-        # The record of what runs, oldest first; END is complete at once.
+        # The record of what runs, oldest first; END is complete as soon as it may.
         END_UNIT = self.sub_units
         entry = data.View(record, running.w_data)
         m.d.comb += [
@@ -172,7 +176,7 @@ class InstructionQueue(wiring.Component):
             m.d.sync += pending.eq(pending + self.done[unit] - taken)
             m.d.comb += complete[unit].eq(pending != 0)
         m.d.comb += [
-            complete[END_UNIT].eq(1),
+            complete[END_UNIT].eq(self.may_end),
             self.retire.eq(running.r_rdy & complete.bit_select(oldest.unit, 1)),
             running.r_en.eq(self.retire),
             self.idle.eq(count == 0),

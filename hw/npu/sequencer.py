@@ -56,7 +56,8 @@ class Sequencer(wiring.Component):
     exist for every ordered pair of queues but those of PIM queues of two channels; a queue may send
     tokens to itself. They are zero when a program starts: what a program leaves is dropped.
 
-    A program is done when END has retired in every queue; :attr:`done` rises then and falls in the
+    A program is done when END has retired in every queue, in the store queue not before everything
+    stored is in the cells, where the host may read it; :attr:`done` rises then and falls in the
     cycle after the first instruction of the next program was taken. At an error no instruction
     starts any more, until a reset; of two errors in one cycle the lowest queue's is reported.
 
@@ -70,6 +71,8 @@ class Sequencer(wiring.Component):
         Pulses of the unit: the oldest instruction of a sub-unit is complete.
     bad_address : ``In(queues)``
         Pulses of the units: an instruction of the queue addresses something outside of a memory.
+    settled : ``In(1)``
+        What the completed instructions of the store queue have written is in the cells.
     start, retire : ``Out(queues)``
         Pulses: an instruction of the queue starts, retires.
     done : ``Out(1)``
@@ -97,6 +100,7 @@ class Sequencer(wiring.Component):
             {
                 **members,
                 "bad_address": In(count),
+                "settled": In(1, init=1),
                 "start": Out(count),
                 "retire": Out(count),
                 "done": Out(1),
@@ -126,6 +130,7 @@ class Sequencer(wiring.Component):
             m.d.comb += [
                 queue.done.eq(getattr(self, f"done_{q}")),
                 queue.clear.eq(clear),
+                queue.may_end.eq(self.settled if self._kinds[q] is Queue.STORE else 1),
                 self.start[q].eq(queue.start),
                 self.retire[q].eq(queue.retire),
             ]

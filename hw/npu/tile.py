@@ -37,6 +37,8 @@ class ChannelSignature(wiring.Signature):
         Answers.
     pim_done : ``In(1)``
         Pulse: a PIM tile has ended.
+    settled : ``In(1)``
+        Every write that was answered is in the cells.
     """
 
     def __init__(self, config: Config):
@@ -57,6 +59,7 @@ class ChannelSignature(wiring.Signature):
                     for name, layout in answers.items()
                 },
                 "pim_done": In(1),
+                "settled": In(1),
             }
         )
 
@@ -118,6 +121,8 @@ class Tile(wiring.Component):
             self.done.eq(sequencer.done),
             self.error.eq(sequencer.error),
         ]
+        channels = [getattr(self, f"channel_{c}") for c in range(config.channels)]
+        m.d.comb += sequencer.settled.eq(Cat(channel.settled for channel in channels).all())
         lanes = self._elaborate_lanes(m, sequencer, ring, memories)
         self._elaborate_dma(m, sequencer, lanes)
         self._elaborate_matrix(m, sequencer, ring, memories)

@@ -1,12 +1,11 @@
 """Attention of one request: logits and values in the banks, softmax and tail on the vector unit."""
 
 import math
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from hw.config import Config
-from hw.isa import Format, Opcode, Queue
+from hw.isa import Element, Format, Opcode, Queue
 from hw.program import Label
 from scheduler.compiler.attention_buffers import Decode, WorkBuffers
 from scheduler.compiler.buffers import Buffer
@@ -17,18 +16,6 @@ from scheduler.compiler.qkv_layout import QkvLayout
 from scheduler.models.shape import ModelShape
 
 __all__ = ["AttentionCompiler"]
-
-
-@dataclass(slots=True)
-class _Stored:
-    """Regions of what one token of a request adds to the cache of a layer."""
-
-    keys: list[tuple[range, Region]] = field(default_factory=list)
-    values: Region = field(default_factory=lambda: Region("values"))
-
-    def regions(self, heads: range) -> list[Region]:
-        """Return those of the keys of KV heads."""
-        return [r for kept, r in self.keys if kept.start < heads.stop and heads.start < kept.stop]
 
 
 class AttentionCompiler:
@@ -46,7 +33,7 @@ class AttentionCompiler:
         self.geometry = KvGeometry.of(config, shape)
         self.layout = QkvLayout(shape, self.geometry.group_heads)
         self._half = [0] * config.channels
-        self._stored: dict[tuple[int, int], _Stored] = {}
+        self._keys: dict[tuple[int, int], list[tuple[range, Region]]] = {}
 
     def store_keys(
         self, decode: Decode, layer: int, qkv: Buffer, heads: range, label: Label
@@ -55,10 +42,10 @@ class AttentionCompiler:
         config, layout = self.config, self.layout
         page, bank = divmod(decode.position, config.banks)
         group_bytes = layout.group_heads * self.shape.d_head * 2
-        stored = self._stored.setdefault((decode.request, layer), _Stored())
+        stored = self._keys.setdefault((decode.request, layer), [])
         for piece in self.geometry.k_rows(heads):
             region = Region("keys")
-            stored.keys.append((piece.heads, region))
+            stored.append((piece.heads, region))
             column = layout.key_column(piece.heads.start)
             row = int(decode.k_rows[layer, piece.part, page])
             self.builder.emit(
@@ -79,17 +66,15 @@ class AttentionCompiler:
             )
 
     def store_values(self, decode: Decode, layer: int, qkv: Buffer, label: Label) -> None:
-        """Store the new token's values, of all heads, in the tail."""
+        """Store the new token's values, of all heads, in the tail, for later iterations."""
         config, geometry = self.config, self.geometry
         column = self.layout.value_column
         in_tail = decode.position % geometry.v_tokens
-        stored = self._stored.setdefault((decode.request, layer), _Stored())
         self.builder.emit(
             Queue.STORE,
             Opcode.STORE,
             label,
             reads=qkv.part(column, self.shape.d_kv),
-            writes=[stored.values],
             address=self._address(int(decode.tail_rows[layer])) + in_tail * geometry.token_bytes,
             bursts=geometry.token_bytes // config.burst_bytes,
             rows=1,
@@ -98,20 +83,38 @@ class AttentionCompiler:
         )
 
     def load_tail(self, decode: Decode, layer: int, work: WorkBuffers, label: Label) -> None:
-        """Load the tail, the new value included."""
+        """Load the tail as earlier iterations have left it: before its new values are there."""
         config, geometry = self.config, self.geometry
         in_tail = decode.position % geometry.v_tokens
+        if not in_tail:
+            return
         self.builder.emit(
             Queue.TAIL,
             Opcode.LOAD,
             label,
-            reads=[self._stored[decode.request, layer].values],
-            writes=[work.tail.region],
+            writes=[work.loaded],
             address=self._address(int(decode.tail_rows[layer])),
-            bursts=(in_tail + 1) * geometry.token_bytes // config.burst_bytes,
+            bursts=in_tail * geometry.token_bytes // config.burst_bytes,
             rows=1,
             lanes=1 << decode.channel,
             lane_address=work.tail.offset,
+        )
+
+    def add_values(self, decode: Decode, qkv: Buffer, work: WorkBuffers, label: Label) -> None:
+        """Put the new token's values behind the tail, without a way through the channel."""
+        column = self.layout.value_column
+        in_tail = decode.position % self.geometry.v_tokens
+        self.builder.emit(
+            Queue.ATTENTION,
+            Opcode.ELEMENTWISE,
+            label,
+            reads=qkv.part(column, self.shape.d_kv),
+            writes=[work.added],
+            function=Element.COPY,
+            rows=1,
+            n=self.shape.d_kv,
+            a=qkv.address + column * 2,
+            o=work.tail.address + in_tail * self.geometry.token_bytes,
         )
 
     def logit(
@@ -150,7 +153,7 @@ class AttentionCompiler:
                 queue,
                 Opcode.GEMV,
                 label,
-                reads=self._stored[decode.request, layer].regions(piece.heads),
+                reads=self._stored_keys(decode, layer, piece.heads),
                 writes=work.logits.part(*self._queries(piece.heads)),
                 lane_address=work.logits.offset + piece.heads.start * sharing * shape.context * 4,
                 half=half,
@@ -262,7 +265,7 @@ class AttentionCompiler:
         complete = decode.position - in_tail
         sharing = shape.query_group
         first, count = self._queries(heads)
-        reads = [*work.weights.part(first, count), work.tail.region]
+        reads = [*work.weights.part(first, count), *work.tail.regions]
         if complete:
             reads += work.result.part(first, count)
         for query in range(first, first + sharing):
@@ -302,7 +305,7 @@ class AttentionCompiler:
                 Queue.ATTENTION,
                 Opcode.TRANSPOSE,
                 label,
-                reads=[work.tail.region],
+                reads=work.tail.regions,
                 writes=[work.transposed.region],
                 rows=geometry.v_tokens,
                 n=shape.d_head,
@@ -329,6 +332,14 @@ class AttentionCompiler:
 
     def _address(self, row: int) -> int:
         return row * self.config.banks * self.config.row_bytes
+
+    def _stored_keys(self, decode: Decode, layer: int, heads: range) -> list[Region]:
+        """Return the regions of the new token's keys that belong to KV heads."""
+        return [
+            region
+            for kept, region in self._keys[decode.request, layer]
+            if kept.start < heads.stop and heads.start < kept.stop
+        ]
 
     def _columns(self, heads: range) -> int:
         """Return the columns of QKV from the first of some KV heads' groups to their last."""

@@ -7,6 +7,7 @@ import numpy as np
 from hw.config import Config
 from hw.isa import lane_tile_address
 from scheduler.compiler.buffers import Buffer, SpaceAllocator
+from scheduler.compiler.builder import Region
 from scheduler.compiler.kv_geometry import KvGeometry
 from scheduler.models.shape import ModelShape
 
@@ -43,6 +44,10 @@ class Decode:
 class WorkBuffers:
     """Buffers in a lane buffer that one request's attention uses while it lasts.
 
+    The tail has two parts: the tokens that are loaded, and the new one behind them. Where that is
+    depends on the request, but who reads the buffer waits for both parts, so whoever writes it for
+    the next request, and waits for its readers, has it for himself.
+
     Logits (binary32), weights (bfloat16) and results (binary32) are ordered head group by head
     group: their parts count query heads.
     """
@@ -52,6 +57,16 @@ class WorkBuffers:
     logits: Buffer
     weights: Buffer
     result: Buffer
+
+    @property
+    def loaded(self) -> Region:
+        """The tokens of the tail that are loaded."""
+        return self.tail.regions[0]
+
+    @property
+    def added(self) -> Region:
+        """The tail's new token."""
+        return self.tail.regions[1]
 
     @classmethod
     def take(
@@ -64,7 +79,7 @@ class WorkBuffers:
         ends = tuple(range(group, shape.heads + 1, group))
         elements = max(shape.heads * shape.context, shape.vocabulary)  # logits of tokens, at last
         return cls(
-            tail=space.take(f"tail {index}", geometry.v_tokens * geometry.token_bytes),
+            tail=space.take(f"tail {index}", geometry.v_tokens * geometry.token_bytes, (1, 2)),
             transposed=space.take(f"transposed tail {index}", page_bytes * config.banks),
             logits=space.take(f"logits {index}", elements * 4, ends),
             weights=space.take(f"weights {index}", shape.heads * shape.context * 2, ends),

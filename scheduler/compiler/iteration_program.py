@@ -245,7 +245,13 @@ class _Iteration:
                 for place, turn in enumerate(turns[start : start + size], start)
             ]
             if self.schedule is Schedule.SERIAL:
-                for step in (steps.logit, steps.softmax, steps.attend, steps.tail):
+                for step in (
+                    steps.logit,
+                    steps.add_values,
+                    steps.softmax,
+                    steps.attend,
+                    steps.tail,
+                ):
                     for requests in wave:
                         for place, decode in requests:
                             step(place, decode, self.every_head)
@@ -253,18 +259,24 @@ class _Iteration:
             elif self.schedule is Schedule.SERIAL_PLUS:
                 items = [(requests, heads) for heads in self.head_groups for requests in wave]
                 # tails need the values, which come last: they are a head group behind
-                late = 1 + len(wave)
+                late = len(wave)
                 _overlap(
                     items,
                     (0, steps.logit),
                     (0, steps.softmax),
                     (1, steps.attend),
-                    (late, steps.tail),
+                    (late, steps.add_values),
+                    (late + 1, steps.tail),
                 )
             else:
                 items = [(requests, self.every_head) for requests in wave]
                 _overlap(
-                    items, (0, steps.logit), (0, steps.softmax), (1, steps.attend), (1, steps.tail)
+                    items,
+                    (0, steps.logit),
+                    (1, steps.add_values),
+                    (0, steps.softmax),
+                    (1, steps.attend),
+                    (1, steps.tail),
                 )
 
     def _turns(self, index: int) -> list[list[Decode]]:
@@ -326,6 +338,16 @@ class _AttentionSteps:
             self.compiler.load_tail(decode, self.layer, work, label)
         qkv = self.qkv[decode.request]
         self.compiler.logit(decode, self.layer, qkv, work, heads, label)
+
+    def add_values(self, place: int, decode: Decode, heads: range) -> None:
+        """With the first heads, put the new values of all behind the tail.
+
+        Not before anything that waits for less than the values, and not just before the tail is
+        read: vector instructions would wait for each other.
+        """
+        if heads.start == 0:
+            work, qkv = self._work(place, decode), self.qkv[decode.request]
+            self.compiler.add_values(decode, qkv, work, self._label("tail", decode))
 
     def softmax(self, place: int, decode: Decode, heads: range) -> None:
         """Turn logits into weights."""

@@ -397,6 +397,53 @@ def test_no_request_follows_a_completion_within_the_links(device):
     assert accepted - read >= 2 * TINY.link_cycles + 3
 
 
+def test_stores_are_complete_when_accepted_and_in_the_cells_at_the_end(device):
+    build, pim, row, loaded, results = Builder(), Queue.PIM, 0x200, 0x400, 0x800
+    whole = {"bursts": TINY.bursts, "rows": 1, "lanes": 0b01}
+    for number in range(3):  # weights, which keep reads before the controller
+        build(Queue.LOAD, Opcode.LOAD, address=0x10000 + 0x400 * number, bursts=64, rows=1)
+    build(Queue.TAIL, Opcode.LOAD, (), [Queue.STORE], address=0x4000, lane_address=0, **whole)
+    build(
+        *(Queue.STORE, Opcode.STORE, [Queue.TAIL], [Queue.TAIL, pim]),
+        address=row,
+        lane_address=0,
+        **whole,
+    )
+    build(
+        *(Queue.TAIL, Opcode.LOAD, [Queue.STORE], [Queue.STORE]),
+        address=row,
+        lane_address=loaded,
+        **whole,
+    )
+    build(pim, Opcode.VECTOR, wait=[Queue.STORE], bursts=2, rows=1)
+    build(
+        *(pim, Opcode.GEMV, (), [Queue.STORE]),
+        lane_address=results,
+        tiles=1,
+        length=200,
+        gemvs=1,
+        k=4,
+        slots=1,
+        read=1,
+    )
+    build(Queue.STORE, Opcode.STORE, [Queue.TAIL], address=0x8000, lane_address=loaded, **whole)
+    build(Queue.STORE, Opcode.STORE, [pim], address=0x9000, lane_address=results, **whole)
+    outputs = {"again": Block(0, 0x8000, TINY.row_bytes), "results": Block(0, 0x9000, 16)}
+    program = build.program([[row // (TINY.banks * TINY.row_bytes)], []], outputs)
+    result = check(device, program, [memory(3), memory(4)])
+    assert_legal(result)
+    channel = result.trace[result.trace["channel"] == 0]
+    cycles = channel["cycle"].astype(int)
+    accepts = cycles[(channel["command"] == ACCEPT) & (channel["kind"] == 1)]
+    writes = cycles[np.isin(channel["command"], [Command.WR.value, Command.WRA.value])]
+    assert len(accepts) == len(writes) == 3 * TINY.bursts
+    retires = result.retires[Queue.STORE].astype(int)
+    link = TINY.link_cycles + 1
+    first = TINY.bursts - 1
+    assert accepts[first] + link < retires[0] < writes[first] + link
+    assert retires[-1] >= writes[-1] + TINY.timing.nCWL + 3 + link
+
+
 def test_address_outside_of_a_memory_stops_the_device(device):
     build = Builder()
     build(

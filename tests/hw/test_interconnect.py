@@ -88,6 +88,24 @@ def test_answers_take_back_cycles(simulate, cycles):
     assert seen == expected
 
 
+@pytest.mark.parametrize("cycles", [1, 16])
+def test_writes_are_settled_when_the_last_one_is_in_the_cells(simulate, cycles):
+    dut = link(cycles)
+    accepts, writes = (3, 4, 9), (20, 22, 60)
+    settled = []
+
+    async def testbench(ctx):
+        for cycle in range(100):
+            ctx.set(dut.i_writes.valid, cycle in accepts)
+            ctx.set(dut.i_written, cycle in writes)
+            settled.append(ctx.get(dut.o_settled))
+            await ctx.tick()
+
+    simulate(dut, testbench, deadline=200)
+    first, last = accepts[0] + dut.back, writes[-1] + TINY.timing.nCWL + 3 + dut.back
+    assert settled == [not first <= cycle < last for cycle in range(100)]
+
+
 def test_credits_bound_what_is_sent_and_come_back(simulate):
     dut = link(4)  # buffers of 8 entries
     sent, received, sent_while_blocked = [], [], []

@@ -228,6 +228,29 @@ def test_done_falls_when_the_next_program_starts_and_tokens_left_are_dropped(sim
     simulate(dut, testbench, deadline=1000)
 
 
+def test_end_of_the_store_queue_waits_for_the_cells(simulate):
+    dut = Sequencer(TINY)
+
+    async def testbench(ctx):
+        ctx.set(dut.settled, 0)
+        for q in range(QUEUES):
+            port = getattr(dut, f"queue_{q}")
+            ctx.set(port.payload, end(q))
+            ctx.set(port.valid, 1)
+            await ctx.tick().until(port.ready)
+            ctx.set(port.valid, 0)
+        for _ in range(20):
+            await ctx.tick()
+            assert ctx.get(dut.retire) >> Queue.STORE & 1 == ctx.get(dut.done) == 0
+        ctx.set(dut.settled, 1)
+        assert ctx.get(dut.retire) == mask(Queue.STORE)
+        await ctx.tick().repeat(2)
+        assert ctx.get(dut.done) == 1
+        assert ctx.get(dut.error.code) == Error.NONE
+
+    simulate(dut, testbench, deadline=100)
+
+
 def test_nothing_is_taken_behind_the_end_of_a_program(simulate):
     dut = Sequencer(TINY)
 
