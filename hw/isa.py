@@ -234,12 +234,14 @@ OPERANDS: dict[Queue, tuple[Field, ...]] = {
     Queue.STORE: (*_DMA, *_LANE),
     Queue.MATRIX: (
         Field("ring", 24, "ring address of the weight tile"),
+        Field("depth", 8, "rows of the weight tile that are valid; 0 is all"),
         Field("rows", 10, "rows of activations, M"),
         Field("address", 27, "tile address, in the activation memory"),
         Field("stride", 20, "bytes from row to row"),
         Field("half", 1, "half of the accumulator memory"),
         Field("accumulate", 1, "add to the accumulators (1) or replace them (0)"),
         Field("format", 1, "Format of the result", Format),
+        Field("columns", 11, "columns of the accumulators that are valid; 0 is all"),
     ),
     Queue.EPILOGUE: _VECTOR_UNIT,
     Queue.ATTENTION: _VECTOR_UNIT,
@@ -322,8 +324,10 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
     Instruction(
         Opcode.WEIGHTS,
         (Queue.MATRIX,),
-        ("ring",),
-        "A weight tile goes from the ring into the shadow weights of the array.",
+        ("ring", "depth"),
+        "A weight tile goes from the ring into the shadow weights of the array. Rows from "
+        "``depth`` on are +0, whatever the ring holds, and so are, in the GEMM that uses the tile, "
+        "the activations that they meet.",
         "weight_latency + weight_cycles",
     ),
     Instruction(
@@ -338,8 +342,9 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
     Instruction(
         Opcode.DRAIN,
         (Queue.MATRIX,),
-        ("rows", "address", "stride", "half", "format"),
-        "Rows of the accumulators go to the activation memory.",
+        ("rows", "address", "stride", "half", "format", "columns"),
+        "Rows of the accumulators go to the activation memory; columns from ``columns`` on are "
+        "written as +0, whatever they hold.",
         "drain_latency + rows",
         positive=("rows",),
     ),

@@ -50,7 +50,7 @@ class Reference:
         self.accumulators = np.zeros(
             (2, config.accumulator_rows, config.tile_columns), dtype=np.float32
         )
-        self._weights: deque[Floats] = deque()
+        self._weights: deque[tuple[Floats, npt.NDArray[np.bool]]] = deque()  # with valid rows
         self._vectors = np.zeros(
             (config.channels, 2, config.vector_columns, config.mac_lanes), np.uint16
         )
@@ -123,11 +123,14 @@ class Reference:
         elif opcode in (Opcode.LOAD, Opcode.STORE):
             self._move(record, store=opcode is Opcode.STORE)
         elif opcode is Opcode.WEIGHTS:
-            self._weights.append(self._weight_tiles(np.array([record["ring"]]))[0])
+            depths = np.array([record["depth"]])
+            weights = self._weight_tiles(np.array([record["ring"]]), depths)[0]
+            self._weights.append((weights, self._valid_rows(depths)[0]))
         elif opcode is Opcode.GEMM:
             self._gemm(record)
         elif opcode is Opcode.DRAIN:
-            sums = self.accumulators[record["half"], : record["rows"]]
+            sums = self.accumulators[record["half"], : record["rows"]].copy()
+            sums[:, record["columns"] or sums.shape[1] :] = 0
             self._put(record["address"], record["stride"], record["format"], sums)
         elif opcode is Opcode.VECTOR:
             self._vector(queue - Queue.PIM, record)
@@ -192,11 +195,19 @@ class Reference:
 
     # Matrix unit.
 
-    def _weight_tiles(self, addresses: npt.NDArray[np.int64]) -> Floats:
+    def _valid_rows(self, depths: npt.NDArray[np.int64]) -> npt.NDArray[np.bool]:
+        """Return which rows of weight tiles are valid, ``bool[tiles, array_rows]``."""
+        rows: npt.NDArray[np.bool] = np.arange(self.config.array_rows) < depths[:, None]
+        return rows | (depths[:, None] == 0)
+
+    def _weight_tiles(
+        self, addresses: npt.NDArray[np.int64], depths: npt.NDArray[np.int64]
+    ) -> Floats:
         config = self.config
         places = addresses[:, None] + np.arange(config.weight_tile_bytes)
         tiles = self.ring[places % len(self.ring)].view("<u2")
-        return bf16.from_bits(tiles.reshape(-1, config.array_rows, config.tile_columns))
+        tiles = tiles.reshape(-1, config.array_rows, config.tile_columns)
+        return bf16.from_bits(np.where(self._valid_rows(depths)[:, :, None], tiles, 0))
 
     def _gemm(self, record: Record) -> None:
         rows, half = record["rows"], record["half"]
@@ -204,18 +215,21 @@ class Reference:
             record["address"], record["stride"], Format.BF16, rows, self.config.array_rows
         )
         start = self.accumulators[half, :rows] if record["accumulate"] else None
-        weights = self._weights.popleft()
+        weights, valid = self._weights.popleft()
+        activations = np.where(valid, activations, np.float32(0))
         self.accumulators[half, :rows] = gemm_golden(activations[None], weights[None], start)
 
     def _gemms(self, records: np.ndarray) -> None:
         """Execute a chain of WEIGHTS and GEMM pairs on the same accumulators at once."""
         gemms = records[1::2]
         rows, half, stride = (int(gemms[name][0]) for name in ("rows", "half", "stride"))
-        weights = self._weight_tiles(records["ring"][0::2].astype(np.int64))
+        depths = records["depth"][0::2].astype(np.int64)
+        weights = self._weight_tiles(records["ring"][0::2].astype(np.int64), depths)
         first = gemms["address"].astype(np.int64)
         places = first[:, None, None] + np.arange(rows)[:, None] * stride
         bytes_of_row = places + np.arange(self.config.array_rows * 2)
-        activations = bf16.from_bits(self.activations[bytes_of_row].view("<u2"))
+        found = self.activations[bytes_of_row].view("<u2")
+        activations = bf16.from_bits(np.where(self._valid_rows(depths)[:, None], found, 0))
         start = self.accumulators[half, :rows] if gemms["accumulate"][0] else None
         self.accumulators[half, :rows] = gemm_golden(activations, weights, start)
 

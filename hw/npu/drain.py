@@ -20,7 +20,8 @@ class Drain(wiring.Component):
 
     An instruction that starts in cycle s reads row m of the accumulators in cycle s + 1 + m and
     writes it in cycle s + m + :attr:`latency`. The next one may start ``rows`` cycles later.
-    One instruction can wait inside.
+    One instruction can wait inside. Columns from the operand ``columns`` on are written as +0; a
+    ``columns`` of 0 writes all.
 
     Parameters
     ----------
@@ -93,6 +94,7 @@ class Drain(wiring.Component):
         address = Signal(28)
         stride = Signal(20)
         row_format = Signal(Format)
+        columns = Signal(11)
         m.d.comb += [self.read.eq(left != 0), self.read_last.eq(left == 1)]
         with m.If(self.read):
             m.d.sync += [
@@ -108,24 +110,33 @@ class Drain(wiring.Component):
                 address.eq(following.address),
                 stride.eq(following.stride),
                 row_format.eq(following.format),
+                columns.eq(following.columns),
             ]
         outside = self.read & address[self._address_bits :].any()
         too_many = self.start & (following.rows > self._config.accumulator_rows)
         m.d.comb += self.bad_address.eq(outside | too_many)
 
-        # Stage 2: the row is here; round it, or keep it as long as rounding takes.
+        # Stage 2: the row is here, valid columns of it; round it, or keep it as long as that takes.
+        kept = Signal(len(self.accumulators))  # one bit a column
+        m.d.sync += kept.eq(
+            Cat((columns == 0) | (column < columns) for column in range(len(self.accumulators)))
+        )
+        valid_columns = [
+            Mux(kept[column], accumulator.as_value(), 0)
+            for column, accumulator in enumerate(self.accumulators)
+        ]
         target = Cat(self.read, self.read_last, row_format, address[: self._address_bits])
         for stage in range(self.latency - 1):
             delayed = Signal(len(target), name=f"target_{stage}")
             m.d.sync += delayed.eq(target)
             target = delayed
-        exact = self.accumulators.as_value()
+        exact = Cat(valid_columns)
         for stage in range(ToBF16.latency):
             delayed = Signal(len(exact), name=f"exact_{stage}")
             m.d.sync += delayed.eq(exact)
             exact = delayed
         rounded = []
-        for column, accumulator in enumerate(self.accumulators):
+        for column, accumulator in enumerate(valid_columns):
             m.submodules[f"round_{column}"] = unit = ToBF16()
             m.d.comb += unit.a.eq(accumulator)
             rounded.append(unit.o)

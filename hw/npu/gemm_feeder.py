@@ -31,6 +31,8 @@ class GemmFeeder(wiring.Component):
     An instruction that starts in cycle s has row m on :attr:`activations` in cycle
     s + m + :attr:`latency`. The next one may start ``max(rows, Accumulator.interval)`` cycles
     later, so that no accumulator is read before it is written. One instruction can wait inside.
+    Activations that meet a row of the weight tile that is not valid are +0, whatever the memory
+    holds.
 
     Parameters
     ----------
@@ -43,6 +45,8 @@ class GemmFeeder(wiring.Component):
         Instructions; ``rows`` is at least 1.
     go : ``In(1)``
         The instruction that waits inside may start.
+    depth : ``In(range(array_rows + 1))``
+        Valid rows of its weight tile, in the cycle of its start.
     start : ``Out(1)``
         Pulse: it starts.
     read : ``Out(ReadSignature(log2(activation_bytes), 2 * array_rows))``
@@ -64,6 +68,7 @@ class GemmFeeder(wiring.Component):
             {
                 "i": In(stream.Signature(matrix_operands(Opcode.GEMM))),
                 "go": In(1),
+                "depth": In(range(config.array_rows + 1)),
                 "start": Out(1),
                 "read": Out(ReadSignature(self._address_bits, 2 * config.array_rows)),
                 "activations": Out(data.ArrayLayout(BF16, config.array_rows)),
@@ -93,6 +98,7 @@ class GemmFeeder(wiring.Component):
         address = Signal(28)
         stride = Signal(20)
         row = Signal(GemmRow)
+        depth = Signal.like(self.depth)
         m.d.comb += [row.valid.eq(left != 0), row.last.eq(left == 1)]
         with m.If(row.valid):
             m.d.sync += [left.eq(left - 1), address.eq(address + stride), row.first.eq(0)]
@@ -105,6 +111,7 @@ class GemmFeeder(wiring.Component):
                 left.eq(following.rows),
                 address.eq(following.address),
                 stride.eq(following.stride),
+                depth.eq(self.depth),
                 row.first.eq(1),
                 row.half.eq(following.half),
                 row.accumulate.eq(following.accumulate),
@@ -116,8 +123,19 @@ class GemmFeeder(wiring.Component):
         # Stage 2: the address is on the port.
         m.d.sync += [self.read.enable.eq(row.valid), self.read.address.eq(address)]
 
+        # Beside the memory: which activations are valid.
+        for stage in range(TileMemory.latency):
+            delayed = Signal.like(depth, name=f"depth_{stage}")
+            m.d.sync += delayed.eq(depth)
+            depth = delayed
+        kept = Signal(self._config.array_rows)  # one bit a row of the array
+        m.d.sync += kept.eq(Cat(lane < depth for lane in range(self._config.array_rows)))
+
         # Stage 3, after the memory: the row.
-        m.d.sync += self.activations.eq(self.read.data)
+        m.d.sync += [
+            self.activations[lane].eq(Mux(kept[lane], self.read.data.word_select(lane, 16), 0))
+            for lane in range(self._config.array_rows)
+        ]
         for stage in range(2 + TileMemory.latency):
             delayed = Signal(GemmRow, name=f"row_{stage}")
             m.d.sync += delayed.eq(row)

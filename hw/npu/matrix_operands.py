@@ -11,7 +11,7 @@ def matrix_operands(opcode: Opcode) -> data.StructLayout:
     """Shape of the operands of an instruction of the matrix queue.
 
     >>> list(matrix_operands(Opcode.WEIGHTS).members)
-    ['ring']
+    ['ring', 'depth']
     """
     names = next(line.operands for line in INSTRUCTIONS if line.opcode is opcode)
     return data.StructLayout(

@@ -37,6 +37,11 @@ class MatrixUnit(wiring.Component):
     Accumulator.interval)`` cycles. One instruction of each kind waits inside, and its stream is not
     ready while it does: a program that takes three weight tiles ahead of their GEMMs never ends.
 
+    Ragged edges cost no cycle. The weights of a tile below its ``depth`` and the activations that
+    they meet are +0, so each of their products is; accumulators of columns that are not valid may
+    hold anything, and a DRAIN with ``columns`` writes them as +0. So no padding, whatever it
+    holds, reaches a valid result.
+
     An instruction that is taken in cycle t starts in cycle t + 1 at the earliest. In detail, a
     weight tile that starts in cycle w is complete in cycle
     ``w + WeightLoader.latency + weight_cycles - 1``; its GEMM starts in cycle
@@ -159,7 +164,9 @@ class MatrixUnit(wiring.Component):
                 piece, part = divmod(index * columns + column, piece_columns)
                 m.d.comb += [
                     array.load[column].eq(loader.load.valid & (loader.load.piece == piece)),
-                    array.weights[column].eq(self.ring.data.word_select(part, 16)),
+                    array.weights[column].eq(
+                        Mux(loader.load.kept, self.ring.data.word_select(part, 16), 0)
+                    ),
                 ]
 
             accumulator = Accumulator(self._config.accumulator_rows, columns)
@@ -204,6 +211,7 @@ class MatrixUnit(wiring.Component):
             interlock.gemm_start.eq(feeder.start),
             loader.shadow_free.eq(interlock.shadow_free),
             feeder.go.eq(interlock.gemm_go),
+            feeder.depth.eq(loader.depth),
             drain.go.eq(interlock.drain_go),
         ]
 

@@ -21,9 +21,14 @@ def row_pieces(config: Config) -> int:
 
 
 def load_layout(config: Config) -> data.StructLayout:
-    """Shape of the place of a piece: whether there is one, its row of the tile, part of the row."""
+    """Shape of the place of a piece: whether there is one, its row, part of it, if it is valid."""
     return data.StructLayout(
-        {"valid": 1, "row": range(config.array_rows), "piece": range(row_pieces(config))}
+        {
+            "valid": 1,
+            "row": range(config.array_rows),
+            "piece": range(row_pieces(config)),
+            "kept": 1,
+        }
     )
 
 
@@ -32,7 +37,8 @@ class WeightLoader(wiring.Component):
 
     An instruction that starts in cycle s has piece j on the ring's port in cycle s + 1 + j and
     loads it into the shadow in cycle s + j + :attr:`latency`. The next one may start in the cycle
-    of the last piece on the port. One instruction can wait inside.
+    of the last piece on the port. One instruction can wait inside. Rows from the operand ``depth``
+    on are read, which keeps the cycles those of any tile, but not ``kept``: +0 is loaded instead.
 
     Parameters
     ----------
@@ -53,6 +59,8 @@ class WeightLoader(wiring.Component):
         To the ring.
     load : ``Out(load_layout(config))``
         Where the piece belongs that the ring returns in this cycle.
+    depth : ``Out(range(array_rows + 1))``
+        Valid rows of the tile that started last, from the cycle after its start on.
     done : ``Out(1)``
         Pulse: the last piece of a tile is loaded in this cycle.
     bad_address : ``Out(1)``
@@ -72,6 +80,7 @@ class WeightLoader(wiring.Component):
                 "ready": Out(1),
                 "read": Out(ReadSignature(self._ring_bits, piece_bytes(config))),
                 "load": Out(load_layout(config)),
+                "depth": Out(range(config.array_rows + 1)),
                 "done": Out(1),
                 "bad_address": Out(1),
             }
@@ -84,11 +93,17 @@ class WeightLoader(wiring.Component):
         # One instruction waits.
         waiting = Signal()
         next_ring = Signal(24)
+        next_depth = Signal.like(self.depth)
         m.d.comb += self.i.ready.eq(~waiting | self.start)
         with m.If(self.start):
             m.d.sync += waiting.eq(0)
         with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [waiting.eq(1), next_ring.eq(self.i.payload.ring)]
+            given = self.i.payload.depth
+            m.d.sync += [
+                waiting.eq(1),
+                next_ring.eq(self.i.payload.ring),
+                next_depth.eq(Mux((given == 0) | (given > rows), rows, given)),
+            ]
 
         # Stage 1: a piece a cycle on the ring's port.
         reading = Signal()
@@ -112,7 +127,13 @@ class WeightLoader(wiring.Component):
             with m.If(last):
                 m.d.sync += reading.eq(0)
         with m.If(self.start):
-            m.d.sync += [reading.eq(1), address.eq(next_ring), piece.eq(0), row.eq(0)]
+            m.d.sync += [
+                reading.eq(1),
+                address.eq(next_ring),
+                piece.eq(0),
+                row.eq(0),
+                self.depth.eq(next_depth),
+            ]
 
         # The last row needs its weights later than the first one.
         head_start = max(0, rows * pieces - 2 - SystolicArray.swap_delay(rows - 1))
@@ -121,7 +142,12 @@ class WeightLoader(wiring.Component):
 
         # As many stages as the ring has.
         place = Signal(self.load.shape())
-        m.d.comb += [place.valid.eq(reading), place.row.eq(row), place.piece.eq(piece)]
+        m.d.comb += [
+            place.valid.eq(reading),
+            place.row.eq(row),
+            place.piece.eq(piece),
+            place.kept.eq(row < self.depth),
+        ]
         for stage in range(WeightRing.latency):
             delayed = Signal(place.shape(), name=f"place_{stage}")
             m.d.sync += delayed.eq(place)

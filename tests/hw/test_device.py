@@ -97,8 +97,8 @@ def assert_legal(*results):
     assert not violations, "\n".join(map(str, violations[:10]))
 
 
-def dense(build, out):
-    """Load weights and activations, multiply, apply GELU, store."""
+def dense(build, out, depth=0, columns=0):
+    """Load weights and activations, multiply, apply GELU, store; the last tile may be ragged."""
     tile = TINY.weight_tile_bytes
     result = lane_tile_address(1, 0x200)
     build(Queue.LOAD, Opcode.LOAD, signal=[Queue.MATRIX], address=0x1000, bursts=2, rows=1)
@@ -118,7 +118,7 @@ def dense(build, out):
     build(Queue.MATRIX, Opcode.WEIGHTS, wait=[Queue.LOAD], ring=0)
     gemm = {"rows": 4, "stride": 16, "half": 1}
     build(Queue.MATRIX, Opcode.GEMM, wait=[Queue.EPILOGUE], address=0x80, **gemm)
-    build(Queue.MATRIX, Opcode.WEIGHTS, ring=tile)
+    build(Queue.MATRIX, Opcode.WEIGHTS, ring=tile, depth=depth)
     build(Queue.MATRIX, Opcode.GEMM, address=0x88, accumulate=1, **gemm)
     build(
         *(Queue.MATRIX, Opcode.DRAIN, (), [Queue.EPILOGUE]),
@@ -127,6 +127,7 @@ def dense(build, out):
         half=1,
         address=0x400,
         format=Format.BINARY32,
+        columns=columns,
     )
     build(
         *(Queue.EPILOGUE, Opcode.FUNCTION, [Queue.MATRIX], [Queue.STORE]),
@@ -272,6 +273,25 @@ def test_dense_layer_equals_the_reference(device):
     assert_legal(result)
     assert result.counters["cycles"] == result.cycles
     assert result.counters["matrix_macs"] == 2 * 4 * TINY.array_rows * TINY.tile_columns
+
+
+def test_garbage_beside_a_ragged_tile_reaches_no_result(device):
+    depth, columns, nan = 3, 2, 0x7FC0
+    contents = [memory(1), memory(2)]
+    dense_0, dense_1 = (content.view(np.uint16) for content in contents)
+    # Tile 1: its bursts 2 and 3, of 2 rows each; of 4 rows, the last one is not valid.
+    for words in (dense_0, dense_1):
+        tile_words = words[0x1000 // 2 : 0x1000 // 2 + 16].reshape(-1, 4)
+        tile_words[:, columns:] = nan
+    dense_1[0x1000 // 2 + 12 : 0x1000 // 2 + 16] = nan
+    activations = dense_0[0x4000 // 2 : 0x4000 // 2 + 32].reshape(4, 8)
+    activations[:, 4 + depth :] = nan
+    build = Builder()
+    program = build.program(ROW_LISTS, dense(build, 0x8000, depth, columns))
+    result = check(device, program, contents)
+    got = np.frombuffer(result.outputs["dense"], np.uint16).reshape(4, 4)
+    assert not got[:, columns:].any()
+    assert np.isfinite((got[:, :columns].astype(np.uint32) << 16).view(np.float32)).all()
 
 
 def test_attention_in_both_channels_equals_the_reference(device):

@@ -64,6 +64,11 @@ def random_numbers(rng, shape):
     return bf16.round(rng.standard_normal(shape) * 2.0 ** rng.integers(-3, 3, shape))
 
 
+def garbage(rng, shape):
+    """Return NaNs, infinities and the largest numbers: one that is added to a sum spoils it."""
+    return bf16.from_bits(rng.choice(np.uint16([0x7FC0, 0x7F80, 0xFF80, 0x7F7F]), shape))
+
+
 class Program:
     """Instructions in their order, and what they do one after the other."""
 
@@ -82,37 +87,41 @@ class Program:
         self.results = {}  # bytes by address
         self.free = RESULTS
 
-    def load(self, tile=None):
+    def load(self, tile=None, depth=0):
         tile = int(self.rng.integers(len(self.weights))) if tile is None else tile
-        self.loaded.append(tile)
+        self.loaded.append((tile, depth))
         ring = tile * self.config.weight_tile_bytes
-        self.instructions.append((Opcode.WEIGHTS, {"ring": ring}))
+        self.instructions.append((Opcode.WEIGHTS, {"ring": ring, "depth": depth}))
 
     def multiply(self, rows, half, accumulate, first=None, step=None):
-        tile = self.loaded.pop(0)
+        tile, depth = self.loaded.pop(0)
         step = int(self.rng.integers(1, 3)) if step is None else step
         if first is None:
             first = int(self.rng.integers(len(self.activations) - rows * step + 1))
-        a = self.activations[first : first + rows * step : step]
+        a = self.activations[first : first + rows * step : step].copy()
+        weights = self.weights[tile].copy()
+        if depth:
+            a[:, depth:] = weights[depth:] = 0
         target = self.accumulators[half, :rows]
         start = target.copy() if accumulate else None
-        target[:] = gemm_golden(a[None], self.weights[tile][None], start)
+        target[:] = gemm_golden(a[None], weights[None], start)
         row_bytes = 2 * self.config.array_rows
         operands = {"rows": rows, "address": first * row_bytes, "stride": step * row_bytes}
         operands |= {"half": half, "accumulate": accumulate}
         self.instructions.append((Opcode.GEMM, operands))
 
-    def drain(self, rows, half, form):
+    def drain(self, rows, half, form, columns=0):
         row_bytes = (4 if form == Format.BINARY32 else 2) * self.config.tile_columns
         address = -(-self.free // row_bytes) * row_bytes
         stride = row_bytes * int(self.rng.integers(1, 3))
         self.free = address + rows * stride
         for row in range(rows):
-            x = self.accumulators[half, row]
+            x = self.accumulators[half, row].copy()
+            x[columns or len(x) :] = 0
             content = x.tobytes() if form == Format.BINARY32 else bf16.to_bits(x).tobytes()
             for i, byte in enumerate(content):
                 self.results[address + row * stride + i] = byte
-        operands = {"rows": rows, "address": address, "stride": stride}
+        operands = {"rows": rows, "address": address, "stride": stride, "columns": columns}
         self.instructions.append((Opcode.DRAIN, operands | {"half": half, "format": form}))
 
 
@@ -200,13 +209,14 @@ def test_any_program_gives_what_its_order_says(simulate, rows, columns, changes,
         m = int(rng.integers(1, 9))
         for tile in range(int(rng.integers(1, 4))):
             if not program.loaded or (len(program.loaded) < 2 and rng.integers(2)):
-                program.load()
+                program.load(depth=int(rng.integers(rows + 1)))
             program.multiply(m, half, int(tile > 0))
             if len(program.loaded) < 2 and rng.integers(2):
-                program.load()
+                program.load(depth=int(rng.integers(rows + 1)))
         if rng.integers(4):
             form = Format(int(rng.integers(2)))
-            program.drain(int(rng.integers(1, m + 1)), half, form)
+            valid = int(rng.integers(program.config.tile_columns + 1))
+            program.drain(int(rng.integers(1, m + 1)), half, form, valid)
     while program.loaded:
         program.multiply(1, 0, 0)
     program.drain(1, 0, Format.BF16)
@@ -249,18 +259,22 @@ def test_gemms_follow_at_the_period_of_the_formula(simulate, rows, columns, chan
     [(2, 2, {}), (4, 4, {}), (8, 4, {}), (2, 8, {"channels": 1}), (4, 2, {"arrays": 2})],
 )
 @pytest.mark.parametrize("longest_pause", [0, 9])
-def test_random_gemms_with_ragged_edges(simulate, rows, columns, changes, longest_pause):
-    rng = np.random.default_rng([rows, columns, longest_pause])
+@pytest.mark.parametrize("seed", range(2))
+def test_random_gemms_with_garbage_beside_ragged_edges(
+    simulate, rows, columns, changes, longest_pause, seed
+):
+    rng = np.random.default_rng([rows, columns, longest_pause, seed])
     config = config_of(rows, columns, accumulator_rows=32, **changes)
     width = config.tile_columns
     program = Program(config, rng)
     m = int(rng.integers(1, 3 * rows + 1))
-    k, n = (int(rng.integers(side + 1, 3 * side + 1)) for side in (rows, width))
+    k, n = (int(rng.integers(1, 3 * side + 1)) for side in (rows, width))
     depth = -(-k // rows)
     full_a, full_w = random_numbers(rng, (m, k)), random_numbers(rng, (k, n))
-    # Ragged edges are zeros in both: what is in the array beside them adds nothing.
-    padded_a = np.pad(full_a, [(0, 0), (0, depth * rows - k)])
-    padded_w = np.pad(full_w, [(0, depth * rows - k), (0, -n % width)])
+    # What lies beside the ragged edges must not matter.
+    padded_a = garbage(rng, (m, depth * rows))
+    padded_w = garbage(rng, (depth * rows, -(-n // width) * width))
+    padded_a[:, :k], padded_w[:k, :n] = full_a, full_w
     a = padded_a.reshape(m, depth, rows).transpose(1, 0, 2)
     program.activations[: depth * m] = a.reshape(-1, rows)
     results = []
@@ -270,13 +284,18 @@ def test_random_gemms_with_ragged_edges(simulate, rows, columns, changes, longes
         for step in range(depth):
             weights = padded_w[step * rows : (step + 1) * rows, block : block + width]
             program.weights[tile] = weights
-            program.load(tile)
+            program.load(tile, depth=min(rows, k - step * rows) % rows)
             program.multiply(m, half, int(step > 0), first=step * m, step=1)
             tile += 1
-        program.drain(m, half, Format.BINARY32)
-        results.append(program.accumulators[half, :m].copy())
-    wanted = gemm_golden(a, padded_w.reshape(depth, rows, -1))[:, :n]
-    got = np.concatenate(results, axis=1)[:, :n]
+        columns = min(width, n - block)
+        program.drain(m, half, Format.BINARY32, columns)
+        results.append(program.accumulators[half, :m, :columns].copy())
+    clean_a = np.pad(full_a, [(0, 0), (0, depth * rows - k)])
+    clean_w = np.pad(full_w, [(0, depth * rows - k), (0, 0)])
+    wanted = gemm_golden(
+        clean_a.reshape(m, depth, rows).transpose(1, 0, 2), clean_w.reshape(depth, rows, n)
+    )
+    got = np.concatenate(results, axis=1)
     assert np.array_equal(got.view(np.uint32), wanted.view(np.uint32))
     pulses = run(simulate, program, lambda: int(rng.integers(longest_pause + 1)))
     assert len(pulses["macs"]) == m * depth * -(-n // width)
