@@ -284,10 +284,10 @@ class Controller(wiring.Component):
             tiles.head_valid.eq(pim.valid),
             tiles.clear.eq(m.submodules.rows.tile_clear & ~before_tile),
             tiles.fits.eq(m.submodules.refresh.fits),
-            tiles.aged.eq(reads.aged | writes.aged),
+            tiles.aged.eq(reads.needs_row | writes.needs_row),
             tiles.activate.eq(command == Command.PIM_ACTIVATION),
             tiles.precharge.eq(command == Command.PIM_PRECHARGE),
-            tiles.waived.eq(arbiter.waived & tiles.barred),
+            tiles.waived.eq(arbiter.waived & (tiles.barred | tiles.waits)),
         ]
 
     def _follow_vector(self, m: Module):

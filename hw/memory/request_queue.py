@@ -69,8 +69,8 @@ class RequestQueue(wiring.Component):
         The candidates of the cycle before (:class:`hw.memory.candidates.Candidates`).
     take : ``In(1)``, leaves : ``Out(1)``
         RD or WR for ``burst`` issues in this cycle; its run leaves with it.
-    count : ``Out``, any_free : ``Out(1)``, aged : ``Out(1)``
-        Entries; whether one is free; whether the oldest is aged.
+    count : ``Out``, any_free : ``Out(1)``, aged, needs_row : ``Out(1)``
+        Entries; whether one is free; whether the oldest is aged, and its row is not open.
     before_tile : ``Out(1)``
         An entry that must be served before the tile is left.
     vector_bank, vector_row : ``In``, before_vector : ``Out(1)``
@@ -115,6 +115,7 @@ class RequestQueue(wiring.Component):
                 "count": Out(range(depth + 1)),
                 "any_free": Out(1),
                 "aged": Out(1),
+                "needs_row": Out(1),
                 "before_tile": Out(1),
                 "vector_bank": In(bus["bank"].shape),
                 "vector_row": In(bus["row"].shape),
@@ -257,7 +258,10 @@ class RequestQueue(wiring.Component):
         with m.If(age != config.age):
             m.d.sync += age.eq(age + 1)
         oldest_free = valid[0] & ~oldest.wait.any() & ~oldest.held & ~oldest.resting
-        m.d.comb += self.aged.eq(oldest_free & (age == config.age))
+        m.d.comb += [
+            self.aged.eq(oldest_free & (age == config.age)),
+            self.needs_row.eq(self.aged & ~oldest.hit),
+        ]
         m.submodules.candidates = candidates = Candidates(
             config, depth=depth, others=len(self.wait)
         )

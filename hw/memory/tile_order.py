@@ -32,14 +32,14 @@ class TileOrder(wiring.Component):
     clear : ``In(1)``
         Neither an open row nor an earlier request keeps the tile from its rows, in this cycle.
     fits, aged : ``In(1)``
-        No refresh is about to start; an aged request is there.
+        No refresh is about to start; an aged request needs a row opened.
     may_start : ``Out(1)``
         Nothing but timing keeps the tile from its start. ``clear`` counts from the next cycle on:
         it is the first half of the decision.
     activate, precharge : ``In(1)``
         PIM_ACTIVATION or PIM_PRECHARGE issues in this cycle.
     waived : ``In(1)``
-        An ordinary ACT issues in this cycle although ACTs are barred.
+        An aged request's ACT issues in this cycle although ACTs are barred or a tile waits.
     tile : ``Out(tile_layout(config))``
         What ordinary requests have to know.
     accept, started, waits : ``Out(1)``
