@@ -185,12 +185,16 @@ class CompiledChannel:
 
         Raises
         ------
+        ValueError
+            If a value is too large for its field, or a bank group is not there.
         RuntimeError
             If the channel hangs, or answers a request twice or never.
         """
         config = self.config
         requests = np.zeros(0, request_dtype(config)) if requests is None else requests.copy()
         pim = np.zeros(0, pim_dtype(config)) if pim is None else pim
+        if len(pim) and int(pim["group"].max()) >= config.groups:  # would never be closed again
+            raise ValueError(f"group must be below {config.groups}, not {int(pim['group'].max())}")
         requests["tag"] = np.arange(len(requests)) % (1 << TAG_BITS)
         first = self._design.cycles
         streams = [

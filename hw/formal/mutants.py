@@ -227,8 +227,14 @@ MUTANTS = (
         cycles=100,
     ),
     Mutant(
-        "reads and writes of one address take no turns (stale reads)",
+        "nothing is forwarded, and writes do not wait for reads (stale reads)",
         _ignored(RequestQueue, "same"),
+        7,
+        "a read gives",
+    ),
+    Mutant(
+        "whatever write is in the first slot is forwarded",
+        _ignored(RequestQueue, "newest_slot"),
         7,
         "a read gives",
     ),

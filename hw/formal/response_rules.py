@@ -19,7 +19,9 @@ class _Tag(enum.Enum, shape=2):
     LATER = 2
 
 
-def response_rules(proof: Proof, request_limit: int, tile_limit: int) -> dict[str, Value]:
+def response_rules(
+    proof: Proof, read_limit: int, write_limit: int, tile_limit: int
+) -> dict[str, Value]:
     """Return conditions that a request, or a tile, takes too long once it is the oldest of all.
 
     Watched is one request or one tile, any, accepted at any time. Tags, which no decision depends
@@ -33,8 +35,8 @@ def response_rules(proof: Proof, request_limit: int, tile_limit: int) -> dict[st
 
     Parameters
     ----------
-    request_limit, tile_limit
-        Cycles in which the oldest must be served, if it is a request or a tile.
+    read_limit, write_limit, tile_limit
+        Cycles in which the oldest must be served, if it is a read, a write or a tile.
     """
     assume_announced_tiles(proof)
     m, bus, config, controller = proof.m, proof.bus, proof.config, proof.controller
@@ -72,17 +74,18 @@ def response_rules(proof: Proof, request_limit: int, tile_limit: int) -> dict[st
     with m.If(watched):
         m.d.sync += is_write.eq(request.kind == Request.WRITE)
     oldest = waits & (before == 0) & ~tile_before
-    limit = Mux(tile_watched, tile_limit, request_limit)
-    waited = Signal(range(max(request_limit, tile_limit) + 1))
+    limit = Mux(tile_watched, tile_limit, Mux(is_write, write_limit, read_limit))
+    waited = Signal(range(max(read_limit, write_limit, tile_limit) + 1))
     with m.If(oldest & (waited != limit)):
         m.d.sync += waited.eq(waited + 1)
     late = oldest & (waited == limit)
-    kinds = {"read": ~tile_watched & ~is_write, "write": ~tile_watched & is_write}
+    kinds = {"read": (~is_write, read_limit), "write": (is_write, write_limit)}
     return {
         **{
-            f"a {kind} that is the oldest of all is served within {request_limit} cycles": late
+            f"a {kind} that is the oldest of all is served within {most} cycles": late
+            & ~tile_watched
             & is_it
-            for kind, is_it in kinds.items()
+            for kind, (is_it, most) in kinds.items()
         },
         f"a tile that is the oldest of all ends within {tile_limit} cycles": late & tile_watched,
     }

@@ -79,8 +79,21 @@ def _llama(table: Mapping[str, Any]) -> ModelShape:
         biases=False,
         tied_head=_flag(table, "tie_word_embeddings", False),
         epsilon=_positive(table, "rms_norm_eps", 1e-6),
-        rotary_base=_positive(table, "rope_theta", 10000.0),
+        rotary_base=_rotary_base(table),
     )
+
+
+def _rotary_base(table: Mapping[str, Any]) -> float:
+    """Return the base of rotary positions, which newer files have in ``rope_parameters``."""
+    parameters = table.get("rope_parameters")
+    if parameters is None:
+        return _positive(table, "rope_theta", 10000.0)
+    if not isinstance(parameters, dict):
+        raise ValueError(f"rope_parameters must be an object, not {json.dumps(parameters)}")
+    kind = parameters.get("rope_type", "default")
+    if kind != "default":
+        raise ValueError(f'rope_type of rope_parameters must be "default", not {json.dumps(kind)}')
+    return _positive({"rope_theta": 10000.0, **table, **parameters}, "rope_theta", 10000.0)
 
 
 def _gpt2(table: Mapping[str, Any]) -> ModelShape:

@@ -99,3 +99,10 @@ def test_value_that_does_not_fit_its_field_is_an_error(channel):
     requests = ordinary(Request.READ, [(4, 0, 0)])
     with pytest.raises(ValueError, match=r"^bank must be below 4, not 4$"):
         channel.run(requests)
+
+
+def test_bank_group_that_is_not_there_is_an_error(channel):
+    pim = np.zeros(1, pim_dtype(LARGE))
+    pim["operation"], pim["group"] = PimOperation.ACTIVATION.value, 1
+    with pytest.raises(ValueError, match=r"^group must be below 1, not 1$"):
+        channel.run(pim=pim)

@@ -62,6 +62,12 @@ def test_gelu_in_its_erf_form():
     assert parse(GPT2, activation_function="gelu").activation is Activation.GELU_ERF
 
 
+def test_rotary_base_of_either_form():
+    assert parse(LLAMA, rope_theta=5e5).rotary_base == 5e5
+    assert parse(LLAMA, rope_parameters={"rope_theta": 5e5}).rotary_base == 5e5
+    assert parse(LLAMA, rope_parameters={"rope_type": "default"}).rotary_base == 1e4
+
+
 def test_a_head_dimension_of_its_own():
     assert parse(LLAMA, head_dim=32).d_query == 128
 
@@ -81,6 +87,13 @@ def test_a_head_dimension_of_its_own():
         (LLAMA, "attention_bias", True, "attention_bias must be false, not true"),
         (LLAMA, "rms_norm_eps", 0, "rms_norm_eps must be a positive number, not 0"),
         (LLAMA, "rope_theta", "big", 'rope_theta must be a positive number, not "big"'),
+        (LLAMA, "rope_parameters", 2, "rope_parameters must be an object, not 2"),
+        (
+            LLAMA,
+            "rope_parameters",
+            {"rope_type": "yarn", "rope_theta": 10000.0},
+            'rope_type of rope_parameters must be "default", not "yarn"',
+        ),
         (LLAMA, "tie_word_embeddings", 1, "tie_word_embeddings must be true or false, not 1"),
         (LLAMA, "model_type", "opt", "model_type must be one of llama, gpt2, not 'opt'"),
         (LLAMA, "model_type", ..., "model_type must be one of llama, gpt2, not None"),
