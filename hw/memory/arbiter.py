@@ -23,10 +23,11 @@ and either one that may be served wants another row of the bank, or the burst is
 its queue is at least half full: then the next one to want the row is far.
 
 Direction: writes when no read can be served, or at the high watermark, or if a tile or a GWRITE
-waits for a write or the oldest write is aged; but after at least one read of this turn. Reads
-again when no write can be served, or at the low watermark if nothing forces writes, or after TURN
-writes, or if the oldest read is aged; but after at least one write. A turn does not end while its
-oldest request is aged.
+waits for a write; but after at least one read of this turn. Reads again when no write can be
+served, or at the low watermark if nothing forces writes, or after TURN writes; but after at least
+one write. Where the oldest of one kind is aged and that of the other is not, its turn comes at
+once: the other kind may wait for it, or for a row that planned activations keep closed. A turn does
+not end while its oldest request is aged.
 """
 
 from amaranth.hdl import *
@@ -155,12 +156,11 @@ class Arbiter(wiring.Component):
         config, reads, writes = self._config, self.reads, self.writes
         served = Signal(range(TURN + 1))  # requests of this turn
         forced = writes.before_tile | writes.aged | self.write_forced
-        to_writes = writes.any_free & (
-            ~reads.any_free
-            | (((writes.count >= config.write_high) | forced) & (served != 0) & ~reads.aged)
-        )
-        enough = ((writes.count <= config.write_low) & ~forced) | (served == TURN) | reads.aged
-        to_reads = reads.any_free & (~writes.any_free | (enough & (served != 0) & ~writes.aged))
+        due = ((writes.count >= config.write_high) | forced) & (served != 0)
+        to_writes = writes.any_free & (~reads.any_free | (~reads.aged & (writes.aged | due)))
+        enough = ((writes.count <= config.write_low) & ~forced) | (served == TURN)
+        over = enough & (served != 0)
+        to_reads = reads.any_free & (~writes.any_free | (~writes.aged & (reads.aged | over)))
         with m.If(Mux(writing, to_reads, to_writes)):
             m.d.sync += [writing.eq(~writing), served.eq(0)]
         with m.Elif((self.take_read | self.take_write) & (served != TURN)):

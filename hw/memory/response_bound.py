@@ -9,8 +9,9 @@ tile.
 The oldest run takes part in four steps, none of which repeats:
 
 1. It ages for ``age`` cycles at most. From then on no younger run uses its bank, its direction is
-   not left before it is served, and the other direction is left after one more request.
-2. That request of the other direction may have to age itself, and to be served (3, 4).
+   not left before it is served, and the other direction is left at once, unless its oldest request
+   is aged.
+2. That request of the other direction has to be served first (3, 4).
 3. A refresh or several together, which wait for the tile that runs; the next tile, if four aged
    requests have activated rows since the last one; then ACT, after PRE of another row and the
    window of activations.
@@ -65,7 +66,7 @@ def oldest_cycles(config: Config, tile: int) -> int:
     tile
         Cycles of the longest tile, tRP included.
     """
-    run = 2 * (config.age + _service_cycles(config, tile))
+    run = config.age + 2 * _service_cycles(config, tile)
     waived = WAIVED * _service_cycles(config, tile)
     return max(run, waived + _refresh_cycles(config) + tile)
 
