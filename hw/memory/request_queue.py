@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hw.config import Config
 from hw.memory.candidates import Candidates
 from hw.memory.commands import bus_layout
-from hw.memory.row_state import rows_conflict, tile_layout
+from hw.memory.row_state import rest_cycles, rows_conflict, tile_layout
 from hw.memory.run import candidate_layout, run_layout, run_length
 
 __all__ = ["RequestQueue"]
@@ -141,6 +141,7 @@ class RequestQueue(wiring.Component):
 
         # Entries of the next cycle: those present and the one that enters, with what happens now,
         # moved up behind the one that leaves.
+        rests = rest_cycles(config) > 1  # longer than an entry takes to ask for its ACT
         following, present = [], []
         leaves = Signal(depth)
         for i, entry in enumerate(entries):
@@ -158,7 +159,7 @@ class RequestQueue(wiring.Component):
                 updated.hit.eq((source.hit | opens) & ~self.close.bit_select(source.bank, 1)),
                 updated.held.eq(source.held & ~self.tile.end),
                 updated.resting.eq(
-                    (source.resting & ~self.tile.rested) | (source.held & self.tile.end)
+                    (source.resting & ~self.tile.rested) | (source.held & self.tile.end & rests)
                 ),
                 updated.left.eq(source.left + joins[i] - taken),
             ]

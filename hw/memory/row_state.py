@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from hw.config import Config
 from hw.memory.commands import bus_layout
 
-__all__ = ["RowState", "rows_conflict", "tile_layout"]
+__all__ = ["RowState", "rest_cycles", "rows_conflict", "tile_layout"]
 
 
 def rows_conflict(config: Config, a, b):
@@ -22,6 +22,14 @@ def rows_conflict(config: Config, a, b):
         return Const(1)
     shift = (config.rows // config.subarrays).bit_length() - 1 if config.subarrays else 0
     return (a >> shift) == (b >> shift)
+
+
+def rest_cycles(config: Config) -> int:
+    """Return the cycles from PIM_PRECHARGE to ACT of a row that conflicts with the tile's.
+
+    nRP, and nRC from the last PIM_ACTIVATION on, which was nRAS ago at least.
+    """
+    return config.timing.row_cycle - config.timing.nRAS
 
 
 def tile_layout(config: Config) -> data.StructLayout:

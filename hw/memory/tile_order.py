@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hw.config import Config
 from hw.memory.commands import PimOperation
 from hw.memory.pim_operation import operation_layout
-from hw.memory.row_state import tile_layout
+from hw.memory.row_state import rest_cycles, tile_layout
 
 __all__ = ["WAIVED", "TileOrder"]
 
@@ -106,8 +106,8 @@ class TileOrder(wiring.Component):
         with m.If(self.precharge):
             m.d.sync += [tile.valid.eq(0), self.started.eq(0)]
 
-        # Its rest: nRP, and nRC from its last activation on, which was nRAS ago at least.
-        cycles = timing.row_cycle - timing.nRAS
+        # Its rest.
+        cycles = rest_cycles(config)
         rest = Signal(range(cycles + 1))
         m.d.comb += [tile.resting.eq(rest != 0), tile.rested.eq(rest == 1)]
         with m.If(self.precharge):

@@ -212,6 +212,12 @@ def test_request_to_the_row_of_a_tile_waits_for_its_end(drive):
     assert outcome.served[2] < outcome.tiles[0]
 
 
+def test_request_to_the_row_of_a_tile_goes_on_where_a_row_rests_for_one_cycle(drive):
+    config = replace(TINY, timing=replace(TINY.timing, nRP=1))
+    outcome = drive(config, [60, read(0, 3, 0, 1)], tile(config, 3, gemvs=4, slots=2, k=8))
+    assert outcome.served[1] > outcome.tiles[0]
+
+
 def test_vector_waits_for_the_gemv_that_reads_its_half(drive):
     pim = tile(TINY, 3, gemvs=1, slots=2, k=8)
     pim[2:2] = [vector(1, 0), vector(0, 0)]
