@@ -16,11 +16,13 @@ request wants them; 4. ACT for the oldest request of the current direction whose
 5. PRE for the oldest of the current direction whose bank holds a row that no request of that
 direction wants; 6. ACT for the oldest request of the other direction whose bank is closed.
 
-Column: 1. the oldest PIM operation; 2. the oldest request of the current direction whose row is
-open. While a vector burst waits for the bus, no RD issues; an aged request comes before it. The
-last burst of a run takes the A form, which saves PRE, if no other run in the queues wants its row,
-and either one that may be served wants another row of the bank, or the burst is the row's last, or
-its queue is at least half full: then the next one to want the row is far.
+Column: 1. the oldest PIM operation, but none with results while the oldest request of the current
+direction is aged and its row open: results of short tiles could keep the data bus from it; 2. the
+oldest request of the current direction whose row is open. While a vector burst waits for the bus,
+no RD issues; an aged request comes before it. The last burst of a run takes the A form, which saves
+PRE, if no other run in the queues wants its row, and either one that may be served wants another
+row of the bank, or the burst is the row's last, or its queue is at least half full: then the next
+one to want the row is far.
 
 Direction: writes when no read can be served, or at the high watermark, or if a tile or a GWRITE
 waits for a write; but after at least one read of this turn. Reads again when no write can be
@@ -58,6 +60,7 @@ def queue_layout(config: Config) -> data.StructLayout:
             "count": range(max(config.read_queue, config.write_queue) + 1),
             "any_free": 1,
             "aged": 1,
+            "needs_row": 1,
             "before_tile": 1,
             "before_vector": 1,
             "wanted": config.banks,
@@ -213,10 +216,15 @@ class Arbiter(wiring.Component):
             PimOperation.DOTPRODUCT: Command.PIM_DOTPRODUCT,
             PimOperation.RDRESULT: Command.PIM_RDRESULT,
         }
-        gemv, work = Signal(), Signal(Command)
+        gemv, work, results_wait = Signal(), Signal(Command), Signal()
+        serving = Mux(writing, writes.aged & ~writes.needs_row, reads.aged & ~reads.needs_row)
+        m.d.comb += results_wait.eq(serving)
         for operation, code in works.items():
             with m.If(oldest_is(operation)):
-                m.d.comb += [gemv.eq(ready[code.name] & self.gemv_clear), work.eq(code)]
+                m.d.comb += [
+                    gemv.eq(ready[code.name] & self.gemv_clear & ~(results_wait & head.read)),
+                    work.eq(code),
+                ]
         wants_vector = oldest_is(PimOperation.GWRITE) & ~reads.aged & ~writes.aged
         vector = wants_vector & ready.PIM_GWRITE_DATA & self.vector_clear
 
