@@ -62,6 +62,7 @@ def main() -> int:
         print_waits(console, waits, "longest waits in cycles, whole channel of paper")
         return 0 if all(line.kept for line in waits) else 1
     if arguments.what == "sweeps":
+        arguments.output.mkdir(parents=True, exist_ok=True)  # before minutes of measuring
         path = draw(run_sweeps(console.print), arguments.output)
         console.print(f"wrote {path}")
         return 0
