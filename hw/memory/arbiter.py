@@ -217,8 +217,9 @@ class Arbiter(wiring.Component):
             PimOperation.RDRESULT: Command.PIM_RDRESULT,
         }
         gemv, work, results_wait = Signal(), Signal(Command), Signal()
-        serving = Mux(writing, writes.aged & ~writes.needs_row, reads.aged & ~reads.needs_row)
-        m.d.comb += results_wait.eq(serving)
+        m.d.comb += results_wait.eq(
+            Mux(writing, writes.aged & ~writes.needs_row, reads.aged & ~reads.needs_row)
+        )
         for operation, code in works.items():
             with m.If(oldest_is(operation)):
                 m.d.comb += [

@@ -22,6 +22,9 @@ class VectorRow(wiring.Component):
     request comes before it. One whose row keeps that of an open tile from being there at the same
     time could never be served, since PIM operations are in order: it is skipped.
 
+    ``hit`` and ``pending``, which compare rows with many, are registered: what they say counts in
+    the next cycle, if the operation is still there.
+
     Members
     -------
     head : ``In(operation_layout(config))``, head_valid : ``In(1)``
@@ -36,9 +39,6 @@ class VectorRow(wiring.Component):
         What the guards allow.
     pending : ``In(1)``
         A write to the row is not done.
-
-    ``hit`` and ``pending``, which compare rows with many, are registered: what they say counts in
-    the next cycle, if the operation is still there.
     half_free : ``In(1)``
         No GEMV reads the half of the vector buffer that the operation writes.
     pop : ``In(1)``

@@ -26,8 +26,8 @@ class DmaLane(wiring.Component):
     lanes' writes are accepted, and that is enough for whatever waits for its token:
 
     - *a LOAD of what was stored* goes through the same controllers, each of which serves requests
-      to one address in the order of acceptance, and forces a write that a read waits for. Every
-      address belongs to one channel: there is no order between channels to be kept;
+      to one address in the order of acceptance, and answers a read from a write that is pending.
+      Every address belongs to one channel: there is no order between channels to be kept;
     - *a PIM tile of a row that was stored to* has a path of its own, which could overtake the
       request on its way, but not its acceptance: behind that, the controller keeps the order of
       acceptance between requests and tiles of a row, and forces the writes before the tile;

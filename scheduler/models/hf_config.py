@@ -93,7 +93,7 @@ def _rotary_base(table: Mapping[str, Any]) -> float:
     kind = parameters.get("rope_type", "default")
     if kind != "default":
         raise ValueError(f'rope_type of rope_parameters must be "default", not {json.dumps(kind)}')
-    return _positive({"rope_theta": 10000.0, **table, **parameters}, "rope_theta", 10000.0)
+    return _positive({**table, **parameters}, "rope_theta", 10000.0)
 
 
 def _gpt2(table: Mapping[str, Any]) -> ModelShape:
