@@ -23,6 +23,7 @@ from hw.memory.request_queue import RequestQueue
 from hw.memory.result_windows import ResultWindows
 from hw.memory.row_buffer import RowBuffer
 from hw.memory.tile_order import TileOrder
+from hw.memory.turn import Turn
 from hw.memory.vector_row import VectorRow
 
 __all__ = ["MUTANTS", "Mutant"]
@@ -107,9 +108,11 @@ def _ignored(cls: type, member: str, value: int | None = None):
     return fault
 
 
-def _writes_first(self: Arbiter, m: Module, writing: Signal) -> None:
-    """Take the place of the arbiter's choice of the direction."""
-    m.d.sync += writing.eq(self.writes.any_free)
+def _writes_first(self: Turn, platform: object) -> Module:
+    """Take the place of the choice of the direction."""
+    m = Module()
+    m.d.sync += self.writing.eq(self.writes.any_free)
+    return m
 
 
 MUTANTS = (
@@ -265,7 +268,7 @@ MUTANTS = (
     ),
     Mutant(
         "writes are served as long as there are any",
-        lambda: patch.object(Arbiter, "_direction", _writes_first),
+        lambda: patch.object(Turn, "elaborate", _writes_first),
         6,
         "a read that is the oldest",
         cycles=90,

@@ -16,57 +16,30 @@ request wants them; 4. ACT for the oldest request of the current direction whose
 5. PRE for the oldest of the current direction whose bank holds a row that no request of that
 direction wants; 6. ACT for the oldest request of the other direction whose bank is closed.
 
-Column: 1. the oldest PIM operation, but none with results while the oldest request of the current
-direction is aged and its row open: results of short tiles could keep the data bus from it; 2. the
-oldest request of the current direction whose row is open. While a vector burst waits for the bus,
+Column: 1. the oldest PIM operation, but one with results yields to the oldest request of the
+current direction if that is aged and its row open (:class:`hw.memory.turn.Turn`); 2. the oldest
+request of the current direction whose row is open. While a vector burst waits for the bus,
 no RD issues; an aged request comes before it. The last burst of a run takes the A form, which saves
 PRE, if no other run in the queues wants its row, and either one that may be served wants another
 row of the bank, or the burst is the row's last, or its queue is at least half full: then the next
 one to want the row is far.
 
-Direction: writes when no read can be served, or at the high watermark, or if a tile or a GWRITE
-waits for a write; but after at least one read of this turn. Reads again when no write can be
-served, or at the low watermark if nothing forces writes, or after TURN writes; but after at least
-one write. Where the oldest of one kind is aged and that of the other is not, its turn comes at
-once: the other kind may wait for it, or for a row that planned activations keep closed. A turn does
-not end while its oldest request is aged.
+The direction is that of :class:`hw.memory.turn.Turn`.
 """
 
 from amaranth.hdl import *
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
 from hw.memory.commands import Command, PimOperation, bus_layout
 from hw.memory.guards import ready_layout, soon_layout
 from hw.memory.pim_operation import operation_layout
-from hw.memory.run import candidate_layout
+from hw.memory.run import candidate_layout, queue_layout
+from hw.memory.tile_closing import TileClosing
+from hw.memory.turn import Turn
 
-__all__ = ["TURN", "Arbiter", "queue_layout"]
-
-#: Writes after which reads come again if any can be served (chosen: four times what the change of
-#: direction costs).
-TURN = 32
-
-
-def queue_layout(config: Config) -> data.StructLayout:
-    """Shape of what a request queue tells the arbiter (see its members of the same names)."""
-    candidate = candidate_layout(config)
-    return data.StructLayout(
-        {
-            "activation": candidate,
-            "precharge": candidate,
-            "burst": candidate,
-            "count": range(max(config.read_queue, config.write_queue) + 1),
-            "any_free": 1,
-            "aged": 1,
-            "needs_row": 1,
-            "before_tile": 1,
-            "before_vector": 1,
-            "wanted": config.banks,
-            "unwelcome": config.banks,
-        }
-    )
+__all__ = ["Arbiter"]
 
 
 class Arbiter(wiring.Component):
@@ -154,52 +127,27 @@ class Arbiter(wiring.Component):
             }
         )
 
-    def _direction(self, m: Module, writing: Signal):
-        """Decide whether reads or writes are served."""
-        config, reads, writes = self._config, self.reads, self.writes
-        served = Signal(range(TURN + 1))  # requests of this turn
-        forced = writes.before_tile | writes.aged | self.write_forced
-        due = ((writes.count >= config.write_high) | forced) & (served != 0)
-        to_writes = writes.any_free & (~reads.any_free | (~reads.aged & (writes.aged | due)))
-        enough = ((writes.count <= config.write_low) & ~forced) | (served == TURN)
-        over = enough & (served != 0)
-        to_reads = reads.any_free & (~writes.any_free | (~writes.aged & (reads.aged | over)))
-        with m.If(Mux(writing, to_reads, to_writes)):
-            m.d.sync += [writing.eq(~writing), served.eq(0)]
-        with m.Elif((self.take_read | self.take_write) & (served != TURN)):
-            m.d.sync += served.eq(served + 1)
-
-    def _close_for_tile(self, m: Module):
-        """Choose a MEM row that keeps the tile from its own; with one row buffer, a rank of them.
-
-        Found in the first cycle of a decision, allowed in the second.
-        """
-        config, banks = self._config, self._config.banks
-        unit = config.banks_per_rank if config.row_buffers == 1 else 1
-        soon, ready = self.soon.PRE, self.ready.PRE
-        if config.row_buffers == 1:
-            soon, ready = self.soon.PREA, self.ready.PREA
-        found, place = Signal(), Signal(range(max(2, banks // unit)))
-        is_open, still_open = Signal(banks // unit), Signal()
-        m.d.sync += found.eq(0)
-        for i in range(banks // unit):
-            m.d.comb += is_open[i].eq(self.open[i * unit : (i + 1) * unit].any())
-        free = self.tile_waits & ~(self.reads.before_tile | self.writes.before_tile)
-        for i in reversed(range(banks // unit)):
-            wanted = self.tile_close[i * unit : (i + 1) * unit].any()
-            with m.If(free & wanted & soon[i]):
-                m.d.sync += [found.eq(1), place.eq(i)]
-        m.d.comb += still_open.eq((is_open & ready).bit_select(place, 1))
-        return self.tile_waits & found & still_open, place * unit
-
     def elaborate(self, platform):
         m = Module()
         config, head, ready = self._config, self.head, self.ready
         reads, writes, command = self.reads, self.writes, self.command
         row_slot = Signal()
-        writing = Signal()
         m.d.sync += row_slot.eq(~row_slot)
-        self._direction(m, writing)
+        m.submodules.turn = turn = Turn(config)
+        m.submodules.tile_closing = tile_closing = TileClosing(config)
+        writing = turn.writing
+        m.d.comb += [
+            turn.reads.eq(reads),
+            turn.writes.eq(writes),
+            turn.write_forced.eq(self.write_forced),
+            turn.take.eq(self.take_read | self.take_write),
+            tile_closing.waits.eq(self.tile_waits),
+            tile_closing.free.eq(~(reads.before_tile | writes.before_tile)),
+            tile_closing.close.eq(self.tile_close),
+            tile_closing.open.eq(self.open),
+            tile_closing.soon.eq(self.soon),
+            tile_closing.ready.eq(ready),
+        ]
 
         def oldest_is(operation: PimOperation):
             return self.head_valid & (head.operation == operation)
@@ -216,20 +164,19 @@ class Arbiter(wiring.Component):
             PimOperation.DOTPRODUCT: Command.PIM_DOTPRODUCT,
             PimOperation.RDRESULT: Command.PIM_RDRESULT,
         }
-        gemv, work, results_wait = Signal(), Signal(Command), Signal()
-        m.d.comb += results_wait.eq(
-            Mux(writing, writes.aged & ~writes.needs_row, reads.aged & ~reads.needs_row)
-        )
+        gemv, work, allowed_work = Signal(), Signal(Command), Signal()
         for operation, code in works.items():
             with m.If(oldest_is(operation)):
                 m.d.comb += [
-                    gemv.eq(ready[code.name] & self.gemv_clear & ~(results_wait & head.read)),
+                    allowed_work.eq(ready[code.name] & self.gemv_clear),
                     work.eq(code),
                 ]
+        m.d.comb += [
+            gemv.eq(allowed_work & ~(turn.results_yield & head.read)),
+            turn.result_ready.eq(allowed_work & head.read & ~row_slot),
+        ]
         wants_vector = oldest_is(PimOperation.GWRITE) & ~reads.aged & ~writes.aged
         vector = wants_vector & ready.PIM_GWRITE_DATA & self.vector_clear
-
-        tile_close, tile_bank = self._close_for_tile(m)
 
         def direction(name: str, allowed: Value, other: bool = False):
             """Return the candidate of the direction that is served, or of the other one."""
@@ -253,7 +200,11 @@ class Arbiter(wiring.Component):
         may_write = Mux(self.write_clear, ready.WR, 0)
         in_open_row = self.open & ~self.vector_stop
         burst, serves = direction("burst", Mux(writing, may_write, may_read) & in_open_row)
-        m.d.comb += [self.slot.eq(burst.slot), self.place.eq(burst.place)]
+        m.d.comb += [
+            self.slot.eq(burst.slot),
+            self.place.eq(burst.place),
+            turn.take_aged.eq(turn.take & burst.aged),
+        ]
 
         # The A form, if the row has served its turn and what was written to it before is safe.
         closes = Signal()
@@ -293,9 +244,9 @@ class Arbiter(wiring.Component):
                     command.bank.eq(head.bank),
                     command.row.eq(head.row),
                 ]
-            with m.Elif(tile_close):
+            with m.Elif(tile_closing.valid):
                 close_tile = Command.PREA if config.row_buffers == 1 else Command.PRE
-                m.d.comb += [command.command.eq(close_tile), command.bank.eq(tile_bank)]
+                m.d.comb += [command.command.eq(close_tile), command.bank.eq(tile_closing.bank)]
             with m.Elif(activates & exempt):
                 m.d.comb += [
                     command.command.eq(Command.ACT),

@@ -17,13 +17,15 @@ The oldest run takes part in four steps, none of which repeats:
    window of activations.
 4. Its bursts, between which a refresh or results of a tile may come.
 
-A tile that is the oldest waits for a refresh and for the ACTs of four aged requests, and lasts.
+A tile that is the oldest waits for a refresh and for the ACTs of four aged requests, and lasts,
+longer than alone: each command with results yields to one burst of an aged request.
 """
 
 from hw.config import Config
 from hw.memory.refresh import longest_tile, refreshes_at_once
 from hw.memory.run import run_length
 from hw.memory.tile_order import WAIVED
+from hw.pim.results import result_cycles
 
 __all__ = ["oldest_cycles", "response_bound"]
 
@@ -48,11 +50,27 @@ def _activation_cycles(config: Config) -> int:
     return closes + t.nRP + t.nFAW + max(t.nRCD, t.write_delay) + slots
 
 
+def _turn_cycles(config: Config) -> int:
+    """Return the cycles in which the data bus turns to bursts of the other direction."""
+    t = config.timing
+    return t.nCL + t.nCWL + t.nBL + max(t.nWTRL, t.nTURN)
+
+
+def _with_yields(config: Config, tile: int) -> int:
+    """Return the cycles of a tile whose commands with results yield to aged requests.
+
+    A kind has one aged run in every ``age`` cycles. Its burst waits for a turn of the bus.
+    """
+    bursts = 2 * (2 + tile // config.age) * run_length(config)
+    commands = -(-tile // result_cycles(config))
+    return tile + min(bursts, commands) * (_turn_cycles(config) + config.timing.nBL)
+
+
 def _service_cycles(config: Config, tile: int) -> int:
     """Return the cycles in which an aged run of the current direction is served."""
     t = config.timing
     # WR and RD of a run follow each other on the grid of column slots; a turn of the bus is first.
-    turn = t.nCL + t.nCWL + t.nBL + max(t.nWTRL, t.nTURN)
+    turn = _turn_cycles(config)
     bursts = run_length(config) * 2 * -(-max(t.nBL, t.nCCDL) // 2) + turn
     pauses = 3 * (tile + _refresh_cycles(config))
     return pauses + 2 * _activation_cycles(config) + bursts
@@ -66,8 +84,9 @@ def oldest_cycles(config: Config, tile: int) -> int:
     tile
         Cycles of the longest tile, tRP included.
     """
+    tile = _with_yields(config, tile)
     run = config.age + 2 * _service_cycles(config, tile)
-    waived = WAIVED * _service_cycles(config, tile)
+    waived = WAIVED * _service_cycles(config, 0)  # no other tile is before it
     return max(run, waived + _refresh_cycles(config) + tile)
 
 

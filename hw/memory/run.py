@@ -6,7 +6,7 @@ from amaranth.lib import data
 from hw.config import Config
 from hw.memory.commands import bus_layout
 
-__all__ = ["candidate_layout", "run_layout", "run_length"]
+__all__ = ["candidate_layout", "queue_layout", "run_layout", "run_length"]
 
 
 def run_length(config: Config) -> int:
@@ -60,5 +60,25 @@ def candidate_layout(config: Config) -> data.StructLayout:
             "place": _place(config),
             "last": 1,
             "end": 1,
+        }
+    )
+
+
+def queue_layout(config: Config) -> data.StructLayout:
+    """Shape of what a request queue tells the arbiter (see its members of the same names)."""
+    candidate = candidate_layout(config)
+    return data.StructLayout(
+        {
+            "activation": candidate,
+            "precharge": candidate,
+            "burst": candidate,
+            "count": range(max(config.read_queue, config.write_queue) + 1),
+            "any_free": 1,
+            "aged": 1,
+            "needs_row": 1,
+            "before_tile": 1,
+            "before_vector": 1,
+            "wanted": config.banks,
+            "unwelcome": config.banks,
         }
     )
