@@ -167,29 +167,23 @@ class ChannelTrace:
     ) -> None:
         """Note a violation; commands are given by index, the first one also in words."""
         words = self.in_words(first) if isinstance(first, int) else first or ""
-        self.violations.append(
-            Violation(
-                cycle=int(self.cycle[later]),
-                channel=self.number,
-                rule=rule,
-                what=what,
-                first=words,
-                later=describe(self.config, self.commands[later]),
-                missing=int(missing),
-            )
-        )
+        self._note(rule, what, self.commands[later], words, missing)
 
     def add_acceptance(self, rule: int, what: str, position: int) -> None:
         """Note that an acceptance, given by its position in the trace, is a violation."""
-        accepted = self.records[position]
+        self._note(rule, what, self.records[position])
+
+    def _note(
+        self, rule: int, what: str, later: np.void, first: str = "", missing: int = 0
+    ) -> None:
         self.violations.append(
             Violation(
-                cycle=int(accepted["cycle"]),
+                cycle=int(later["cycle"]),
                 channel=self.number,
                 rule=rule,
                 what=what,
-                first="",
-                later=describe(self.config, accepted),
-                missing=0,
+                first=first,
+                later=describe(self.config, later),
+                missing=int(missing),
             )
         )
