@@ -1,9 +1,10 @@
 """From a netlist to C++, by Yosys's CXXRTL, in a form that is fast to compile and to run.
 
-Modules all of whose outputs are registers are kept, everything else is flattened
-(:mod:`sim.engine.registered`). Of what is flattened, signals that only copy others are removed
-(:mod:`sim.engine.nets`), and in each cycle only what can have changed is evaluated
-(:mod:`sim.engine.activity`). Narrow signals are plain integers (:mod:`sim.engine.native`).
+Modules all of whose outputs are registers are kept, so that equal ones are one C++ class, and
+everything else is flattened (:mod:`sim.engine.registered`). Of what is flattened, signals that only
+copy others are removed (:mod:`sim.engine.nets`), and in each cycle only what can have changed is
+evaluated (:mod:`sim.engine.activity`). Narrow signals are plain integers
+(:mod:`sim.engine.native`).
 """
 
 import re
@@ -12,7 +13,6 @@ import sys
 
 from sim.engine.activity import gate
 from sim.engine.native import native
-from sim.engine.nets import resolve_aliases
 from sim.engine.registered import cut_outputs, keep, load_outputs, registered_modules
 
 __all__ = ["cpp"]
@@ -48,13 +48,14 @@ def cpp(rtlil: str) -> str:
     SINGLE_PHASE is defined in it if it settles in one evaluation. Then every evaluation while the
     clock is high, not only the first, is a clock edge.
     """
-    modules = registered_modules(_yosys(rtlil, "write_cxxrtl -g2 -noflatten"))
-    flatten = "hierarchy -auto-top\nproc\nflatten\nopt_expr\nopt_merge\nwrite_rtlil"
-    netlist, loads = cut_outputs(_yosys(keep(rtlil, modules), flatten))
-    code = load_outputs(_yosys(resolve_aliases(netlist), "write_cxxrtl -g2 -noflatten"), loads)
+    whole = _yosys(rtlil, "hierarchy -auto-top\nproc\nwrite_rtlil")
+    kept = registered_modules(cut_outputs(whole)[1])
+    flat = _yosys(keep(whole, kept), "flatten\nopt_expr\nopt_merge\nwrite_rtlil")
+    netlist, modules = cut_outputs(flat)
+    code = load_outputs(_yosys(netlist, "write_cxxrtl -g2 -noflatten"), modules)
     code = _MEMORY.sub(_sparse, code)
     if "bool converged = false" in code:
         return native(code)
-    code = gate(code, "p_top")
+    code = gate(code)
     code = code.replace("return !prev_p_clk.slice<0>().val() && p_clk", "return true && p_clk")
     return "#define SINGLE_PHASE\n" + native(code)

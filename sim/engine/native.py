@@ -33,7 +33,18 @@ _COPY = re.compile(r"^\tconst auto (old_\w+) = (\w+);$", re.M)
 _DIFFER = re.compile(r"\((old_\w+) != (\w+)\)")
 _COMMIT = re.compile(r"\b(\w+)\.commit\(observer\)")
 _LOCAL = re.compile(r"^\tvalue<(\d+)> (\w+);$", re.M)
+_USE = re.compile(r"(load64\(|store64\()?(?<![\w.])([a-z]\w*)(\.data(?:\[0\]|\)|,))?")
+_STORE = re.compile(r"^(\t+)store64\((\w+)\.data, (.*)\);$", re.M)
+_LOAD_64 = re.compile(r"\bload64\((\w+)\.data\)")
+_LOAD_32 = re.compile(r"(?<![\w.])(\w+)\.data\[0\]")
 _TOKEN = re.compile(r"value<\d+>\{[^}]*\}|\w+<[\d,]+>|\w+|[().?:,]")
+
+#: By whether it is wider than 32 bits, how a variable is used as a number: what stands before and
+#: after its name.
+_AS_NUMBER = (
+    {("", ".data[0]")},
+    {("load64(", ".data)"), ("store64(", ".data,")},
+)
 
 
 class _UnknownError(Exception):
@@ -153,15 +164,26 @@ def _test(match: re.Match[str], widths: Mapping[str, int]) -> str:
     return f"{indent}if ({found.number}) {{" if found.number else match[0]
 
 
+def _size(name: str, widths: Mapping[str, int]) -> int:
+    """Return the bits of the number that a variable or register fits in; 0 if there is none."""
+    width = widths.get(name, 65)
+    return 32 if width <= 32 else 64 if width <= 64 else 0
+
+
+def _commit(match: re.Match[str], widths: Mapping[str, int]) -> str:
+    name = match[1]
+    size = _size(name, widths)
+    return f"commit{size}({name}.curr.data, {name}.next.data)" if size else match[0]
+
+
 def _committed(body: str, widths: Mapping[str, int]) -> str:
     """Return a function with comparisons of variables and registers to what they were."""
 
-    def size(name: str) -> int:
-        width = widths.get(name, 65)
-        return 32 if width <= 32 else 64 if width <= 64 else 0
-
     def load(name: str) -> str:
         return f"{name}.data[0]" if size(name) == 32 else f"load64({name}.data)"
+
+    def size(name: str) -> int:
+        return _size(name, widths)
 
     def copy(match: re.Match[str]) -> str:
         old, name = match.groups()
@@ -171,31 +193,36 @@ def _committed(body: str, widths: Mapping[str, int]) -> str:
         old, name = match.groups()
         return f"({old} != {load(name)})" if size(name) else match[0]
 
-    def commit(match: re.Match[str]) -> str:
-        name = match[1]
-        if not size(name):
-            return match[0]
-        return f"commit{size(name)}({name}.curr.data, {name}.next.data)"
-
-    return _COMMIT.sub(commit, _DIFFER.sub(differ, _COPY.sub(copy, body)))
+    body = _DIFFER.sub(differ, _COPY.sub(copy, body))
+    return _COMMIT.sub(lambda m: _commit(m, widths), body)
 
 
 def _plain(body: str) -> str:
     """Return a function with its own variables as numbers, if they are used as nothing else."""
-    for width, name in _LOCAL.findall(body):
-        if int(width) <= 32:
-            uses, number = f"{name}.data[0]", "uint32_t"
-        elif int(width) <= 64:
-            uses, number = f"load64({name}.data)", "uint64_t"
-        else:
-            continue
-        stores = f"store64({name}.data, "
-        count = body.count(uses) + body.count(stores)
-        if len(re.findall(rf"\b{name}\b", body)) == count + 1:
-            body = body.replace(f"\tvalue<{width}> {name};", f"\t{number} {name};", 1)
-            body = re.sub(rf"{re.escape(stores)}(.*)\);$", rf"{name} = \1;", body, flags=re.M)
-            body = body.replace(uses, name)
-    return body
+    types = {name: int(width) for width, name in _LOCAL.findall(body) if int(width) <= 64}
+    if not types:
+        return body
+    others = dict.fromkeys(types, -1)  # but the declaration
+    for call, name, after in _USE.findall(body):
+        if name in types and (call, after) not in _AS_NUMBER[types[name] > 32]:
+            others[name] += 1
+
+    def plain(name: str) -> bool:
+        return others.get(name) == 0
+
+    def declare(match: re.Match[str]) -> str:
+        width, name = match.groups()
+        return f"\tuint{32 if int(width) <= 32 else 64}_t {name};" if plain(name) else match[0]
+
+    def store(match: re.Match[str]) -> str:
+        indent, name, number = match.groups()
+        return f"{indent}{name} = {number};" if plain(name) else match[0]
+
+    def load(match: re.Match[str]) -> str:
+        return match[1] if plain(match[1]) else match[0]
+
+    body = _STORE.sub(store, _LOCAL.sub(declare, body))
+    return _LOAD_32.sub(load, _LOAD_64.sub(load, body))
 
 
 def native(code: str) -> str:
@@ -208,6 +235,9 @@ def native(code: str) -> str:
         for name, body in _STRUCT.findall(code)
     }
 
+    def struct(match: re.Match[str]) -> str:
+        return _COMMIT.sub(lambda m: _commit(m, members[match[1]]), match[0])
+
     def function(match: re.Match[str]) -> str:
         head, name, body = match.groups()
         widths = members[name] | {local: int(width) for width, local in _LOCAL.findall(body)}
@@ -215,4 +245,4 @@ def native(code: str) -> str:
         body = _CONDITION.sub(lambda m: _test(m, widths), body)
         return f"{head}{_plain(_committed(body, widths))}}}"
 
-    return _FUNCTION.sub(function, code)
+    return _FUNCTION.sub(function, _STRUCT.sub(struct, code))

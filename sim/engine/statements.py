@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 __all__ = ["Evaluation", "Statement", "parse_evaluation"]
 
 _LOCAL = re.compile(r"\t(value<\d+>) (\w+);")
-_LOAD = re.compile(r"\t(p_\w+) = (cell_\w+)\.(p_\w+)\.curr;")
+_LOAD = re.compile(r"\tconst auto &(p_\w+) = (cell_\w+)\.([\w.]+)\.curr;")
 _CELL_INPUT = re.compile(r"(cell_\w+)\.p_\w+ = (.*)")
 _CELL = re.compile(r"\tif \((cell_\w+)\.eval\(performer\)\) \{")
 _WRITE = re.compile(r"(memory_\w+)\.update\((.*)")

@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
+from amaranth.hdl import *
 
 from hw.arith import bf16
 from hw.arith.binary32 import add
 from hw.arith.dot import dot
 from hw.npu.systolic_array import SystolicArray, gemm_golden
+from sim.engine import trace as port_trace
+from sim.engine.cxxrtl import CompiledDesign
 
 
 def plain_gemm(activations, weights, start):
@@ -75,46 +78,79 @@ def test_array_needs_power_of_two_rows():
         SystolicArray.latency_of(24)
 
 
+class BackToBack:
+    """Random tiles one right after the other: what enters in each cycle, and what must leave.
+
+    Row 0 of the shadow is loaded with the swap, the last row just before the next one.
+    """
+
+    def __init__(self, rows, columns, lengths):
+        rng = np.random.default_rng(rows)
+        w = random_numbers(rng, (len(lengths), rows, columns), (-3, 3))
+        a = [random_numbers(rng, (length, rows), (-3, 3)) for length in lengths]
+        wanted = [gemm_golden(x[None], y[None]) for x, y in zip(a, w, strict=True)]
+        swaps = np.cumsum([rows] + [max(length, rows) for length in lengths])
+        loads = {
+            swap - rows + row: (i, row) for i, swap in enumerate(swaps[:-1]) for row in range(rows)
+        } | {swap + row: (i + 1, row) for i, swap in enumerate(swaps[:-2]) for row in range(rows)}
+        enters = {swap + m: (i, m) for i, swap in enumerate(swaps[:-1]) for m in range(lengths[i])}
+        self.sums = {cycle: wanted[tile][row] for cycle, (tile, row) in enters.items()}
+        self.inputs = []  # by name, in every cycle
+        for cycle in range(swaps[-1]):
+            load_tile, load_row = loads.get(cycle, (0, 0))
+            tile, row = enters.get(cycle, (0, -1))
+            self.inputs.append(
+                {
+                    "load": (1 << columns) - 1 if cycle in loads else 0,
+                    "load_row": load_row,
+                    "weights": pack(w[load_tile, load_row]),
+                    "swap": int(row == 0),
+                    "activations": pack(a[tile][row]),
+                }
+            )
+
+
 @pytest.mark.parametrize(
     ("rows", "columns", "lengths"),
     [(2, 2, [3, 1, 8, 2]), (4, 4, [3, 1, 8, 2]), (8, 4, [8, 9, 1]), (64, 1, [5, 2])],
 )
 def test_array_with_tiles_back_to_back_equals_golden_model(simulate, rows, columns, lengths):
-    rng = np.random.default_rng(rows)
     dut = SystolicArray(rows, columns)
-    w = random_numbers(rng, (len(lengths), rows, columns), (-3, 3))
-    a = [random_numbers(rng, (length, rows), (-3, 3)) for length in lengths]
-    wanted = [gemm_golden(x[None], y[None]) for x, y in zip(a, w, strict=True)]
-
-    # Row 0 of the shadow is loaded with the swap, the last row just before the next one.
-    swaps = np.cumsum([rows] + [max(length, rows) for length in lengths])
-    loads = {
-        swap - rows + row: (i, row) for i, swap in enumerate(swaps[:-1]) for row in range(rows)
-    }
-    loads |= {swap + row: (i + 1, row) for i, swap in enumerate(swaps[:-2]) for row in range(rows)}
-    enters = {swap + m: (i, m) for i, swap in enumerate(swaps[:-1]) for m in range(lengths[i])}
+    case = BackToBack(rows, columns, lengths)
 
     async def drive(ctx):
-        for cycle in range(swaps[-1]):
-            tile, row = loads.get(cycle, (0, 0))
-            ctx.set(dut.load, -(cycle in loads))
-            ctx.set(dut.load_row, row)
-            ctx.set(dut.weights.as_value(), pack(w[tile, row]))
-            tile, row = enters.get(cycle, (0, -1))
-            ctx.set(dut.swap, row == 0)
-            ctx.set(dut.activations.as_value(), pack(a[tile][row]))
+        for values in case.inputs:
+            for name, value in values.items():
+                ctx.set(Value.cast(getattr(dut, name)), value)
             await ctx.tick()
 
     async def check(ctx):
         await ctx.tick().repeat(dut.latency)
-        for cycle in range(max(enters) + 1):
-            if cycle in enters:
-                tile, row = enters[cycle]
-                got = unpack(ctx.get(dut.o.as_value()), columns)
-                assert_same_bits(got, wanted[tile][row])
+        for cycle in range(max(case.sums) + 1):
+            if cycle in case.sums:
+                assert_same_bits(unpack(ctx.get(dut.o.as_value()), columns), case.sums[cycle])
             await ctx.tick()
 
     simulate(dut, drive, check)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "lengths"),
+    [
+        (16, 4, [16, 3, 20]),
+        pytest.param(32, 32, [32, 5, 40, 1], marks=pytest.mark.slow),
+        pytest.param(64, 64, [70, 9, 64], marks=pytest.mark.slow),
+    ],
+)
+def test_compiled_array_equals_golden_model(rows, columns, lengths):
+    design = CompiledDesign(SystolicArray, rows, columns)
+    case = BackToBack(rows, columns, lengths)
+    latency = SystolicArray.latency_of(rows)
+    cycles = case.inputs + latency * case.inputs[-1:]
+    inputs = [[values[port.name] for port in design.inputs] for values in cycles]
+    outputs = design.replay(port_trace.pack(design.inputs, inputs)).view(np.float32)
+    for cycle, sums in case.sums.items():
+        assert_same_bits(outputs[cycle + latency], sums)
 
 
 def test_array_latency_is_one_tree_and_the_chain():

@@ -57,14 +57,33 @@ def test_variables_of_a_function_are_integers_if_nothing_reads_them_as_values():
     assert lines[4] == "\tp_o.data[0] = divfloor_uu<4>(i_read, p_a).data[0];"
 
 
+def test_members_of_instances_are_left_alone_where_a_variable_has_their_name():
+    code = (
+        "struct p_top : public module {\n\tvalue<40> p_i;\n};\n"
+        "bool p_top::eval(performer *performer) {\n\tvalue<4> p_a;\n\tvalue<40> p_b;\n"
+        "\tp_a = p_i.slice<3,0>().val();\n\tp_b = not_u<40>(p_i);\n"
+        "\tcell_p_x.p_a = p_a;\n\tcell_p_x.p_b = p_b;\n}\n"
+    )
+    assert native(code).splitlines()[4:-1] == [
+        "\tuint32_t p_a;",
+        "\tuint64_t p_b;",
+        "\tp_a = (p_i.data[0] & 0xfu);",
+        "\tp_b = ((~load64(p_i.data)) & UINT64_C(0xffffffffff));",
+        "\tcell_p_x.p_a.data[0] = p_a;",
+        "\tstore64(cell_p_x.p_b.data, p_b);",
+    ]
+
+
 def test_changes_are_found_without_templates():
     code = (
-        "struct p_top : public module {\n\tvalue<40> p_a;\n\twire<4> p_r;\n\twire<70> p_w;\n};\n"
-        "void p_top::eval_0(performer *performer) {\n\tconst auto old_p_a = p_a;\n"
+        "struct p_top : public module {\n\tvalue<40> p_a;\n\twire<4> p_r;\n\twire<70> p_w;\n"
+        "\tbool commit(ObserverT &observer) {\n\t\tif (p_r.commit(observer)) changed = true;\n"
+        "\t}\n};\nvoid p_top::eval_0(performer *performer) {\n\tconst auto old_p_a = p_a;\n"
         "\tif ((old_p_a != p_a)) {\n\t}\n}\n"
         "void p_top::commit_0() {\n\tif (p_r.commit(observer) | p_w.commit(observer)) {\n\t}\n}\n"
     )
     found = native(code)
     assert "\tconst uint64_t old_p_a = load64(p_a.data);" in found
     assert "(old_p_a != load64(p_a.data))" in found
+    assert "if (commit32(p_r.curr.data, p_r.next.data)) changed = true;" in found
     assert "if (commit32(p_r.curr.data, p_r.next.data) | p_w.commit(observer))" in found

@@ -36,7 +36,7 @@ def test_variables_registers_and_inputs():
 
 def test_an_instance_is_one_statement():
     found = parse("""
-    p_sum_o_register = cell_p_sum.p_o.curr;
+    const auto &p_sum_o_register = cell_p_sum.p_o.curr;
     cell_p_sum.p_clk = p_clk;
     cell_p_sum.p_i = p_a;
     p_o = p_sum_o_register;
