@@ -28,7 +28,7 @@ from sim.rtl import RtlDevice
 
 __all__ = ["Section", "bus_shares", "markdown", "sections", "weight_stream"]
 
-#: Sizes of arrays that are elaborated.
+#: Sizes of arrays that are elaborated and exported.
 _SIZES = (4, 8, 16, 32, 64, 128)
 
 
@@ -205,8 +205,8 @@ def _scale(largest_compiled: int) -> Section:
         "Conversion to a netlist, distinct modules and the length of their text; Verilog, "
         "conversion included; C++ compiled from nothing, conversion included; and cycles a second "
         "of processor time of the compiled array on random inputs. Each is made in a process of "
-        "its own: processor time with that of Yosys and of the C++ compiler, and peak memory, that "
-        "of the largest of these added.",
+        "its own: processor time with that of Yosys and of the C++ compiler, and peak memory, what "
+        "the benchmark imports included and that of the largest of these programs added.",
         (
             "array",
             *("elaboration", "memory", "modules", "netlist"),
@@ -224,7 +224,7 @@ def sections(console: Console, largest_compiled: int) -> Iterator[Section]:
     console
         Where to print.
     largest_compiled
-        Largest array that is compiled; a compiler takes long for those of thousands of elements.
+        Rows and columns of the largest array that is compiled.
     """
     for part in (_utilisation, _gemms, _vector, _dma, lambda: _scale(largest_compiled)):
         section = part()
