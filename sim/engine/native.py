@@ -179,11 +179,11 @@ def _commit(match: re.Match[str], widths: Mapping[str, int]) -> str:
 def _committed(body: str, widths: Mapping[str, int]) -> str:
     """Return a function with comparisons of variables and registers to what they were."""
 
-    def load(name: str) -> str:
-        return f"{name}.data[0]" if size(name) == 32 else f"load64({name}.data)"
-
     def size(name: str) -> int:
         return _size(name, widths)
+
+    def load(name: str) -> str:
+        return f"{name}.data[0]" if size(name) == 32 else f"load64({name}.data)"
 
     def copy(match: re.Match[str]) -> str:
         old, name = match.groups()
