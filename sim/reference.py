@@ -118,6 +118,8 @@ class Reference:
         kind = queue_kind(queue)
         if opcode in (Opcode.END, Opcode.ALLREDUCE):
             return
+        if opcode in (Opcode.LOAD, Opcode.STORE) and not record["rows"] * record["bursts"]:
+            return
         if opcode is Opcode.LOAD and kind is Queue.LOAD:
             self._load_weights(record)
         elif opcode in (Opcode.LOAD, Opcode.STORE):
@@ -298,6 +300,8 @@ class Reference:
 
     def _vector_unit(self, opcode: Opcode, r: Record) -> None:
         rows, n = r["rows"], r["n"]
+        if not rows or not n:
+            return
         lanes, partial_sums = self.config.lanes, self.config.vector_partial_sums
 
         def get(name: str) -> Floats:
@@ -358,10 +362,12 @@ class Reference:
             self._put(r["o"], r["o_stride"], Format.BF16, np.pad(weights, [(0, 0), (0, padding)]))
         elif opcode is Opcode.TAIL:
             m = r["m"]
-            a = self._get(r["a"], r["a_stride"], Format.BINARY32, rows, n)
+            a = None
+            if r["function"]:
+                a = self._get(r["a"], r["a_stride"], Format.BINARY32, rows, n)
             b = self._get(r["b"], r["b_stride"], Format.BF16, rows, m)
             c = self._get(r["c"], r["c_stride"], Format.BF16, m, rows * n)
-            put(golden.tail(a if r["function"] else None, b, c, partial_sums=partial_sums))
+            put(golden.tail(a, b, c, partial_sums=partial_sums))
         elif opcode is Opcode.ARGMAX:
             logits = self._get(r["a"], r["a_stride"], Format.BINARY32, rows, n)
             chosen = np.zeros((rows, self.config.lanes), np.uint32)

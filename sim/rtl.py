@@ -76,6 +76,8 @@ class RtlDevice:
         The device.
     announce
         Called with a line of text before a compilation.
+    design
+        What is compiled: the class of the device, or of one derived from it.
 
     Raises
     ------
@@ -83,10 +85,15 @@ class RtlDevice:
         If the design cannot be compiled.
     """
 
-    def __init__(self, config: Config, announce: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        announce: Callable[[str], None] | None = None,
+        design: Callable[[Config], hw.device.Device] = hw.device.Device,
+    ) -> None:
         self.config = config
         self._design = CompiledDesign(
-            hw.device.Device,
+            design,
             config,
             driver="device_driver.cc",
             announce=announce,

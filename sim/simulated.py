@@ -27,16 +27,27 @@ class SimulatedDevice:
     It runs some cycles a second: it is there to check :class:`sim.rtl.RtlDevice`, which gives the
     same results in the same cycles, and to look into the design while a short program runs.
 
+    Parameters
+    ----------
+    config
+        The device.
+    design
+        What is simulated: the class of the device, or of one derived from it.
+
     Attributes
     ----------
     cycles
         Clock cycles since reset.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(
+        self,
+        config: Config,
+        design: Callable[[Config], hw.device.Device] = hw.device.Device,
+    ) -> None:
         self.config = config
         self.cycles = 0
-        self.component = hw.device.Device(config)
+        self.component = design(config)
         fragment = Fragment.get(self.component, None)
         self._memories = dict(_memories(fragment))
         self._sim = simulator(fragment)

@@ -19,7 +19,9 @@ class DmaLane(wiring.Component):
 
     Tails go before stores, stores before weights. A STORE reads the lane buffer in the cycle in
     which its request is sent, so that the data follow it a cycle later; an answer's data are
-    written in the cycle in which they come.
+    written in the cycle in which they come. Reads may be answered in any order, those of one engine
+    too: of two LOADs into the same bytes either may write them last, unless the second waits for a
+    token of the first.
 
     A write is answered when the controller accepts it, not when its WR issues, which below the low
     watermark may be long after while there are reads to serve. So a STORE is complete when all its

@@ -37,6 +37,8 @@ class Access(NamedTuple):
 
     def granules(self, size: int) -> np.ndarray:
         """Return the numbers of the granules of ``size`` bytes that hold the bytes."""
+        if not self.nbytes:
+            return np.zeros(0, np.int64)
         places = self.start + np.arange(0, self.nbytes + size - 1, size)
         places[-1] = self.start + self.nbytes - 1
         for count, stride in self.strides:
@@ -59,7 +61,7 @@ def accesses(config: Config, program: Program, queue: int, record: Record) -> It
     if opcode in (Opcode.LOAD, Opcode.STORE):
         yield from _moves(config, opcode, queue, record)
     elif opcode is Opcode.WEIGHTS:
-        yield Access("weight ring", record["ring"], config.weight_tile_bytes, (), False)
+        yield from _ring(config, record["ring"], config.weight_tile_bytes, False)
     elif opcode is Opcode.GEMM:
         rows = ((record["rows"], record["stride"]),)
         nbytes = config.array_rows * 2
@@ -74,6 +76,14 @@ def accesses(config: Config, program: Program, queue: int, record: Record) -> It
         yield from _vector_unit(config, opcode, record)
 
 
+def _ring(config: Config, start: int, nbytes: int, write: bool) -> Iterator[Access]:
+    """Bytes of the weight ring, behind whose end comes its beginning."""
+    before_end = min(nbytes, config.weight_ring_bytes - start)
+    yield Access("weight ring", start, before_end, (), write)
+    rest = min(nbytes - before_end, config.weight_ring_bytes)
+    yield Access("weight ring", 0, rest, (), write)
+
+
 def _moves(config: Config, opcode: Opcode, queue: int, record: Record) -> Iterator[Access]:
     """Weights, other loads, and stores."""
     store = opcode is Opcode.STORE
@@ -81,7 +91,7 @@ def _moves(config: Config, opcode: Opcode, queue: int, record: Record) -> Iterat
     outside = ((record["rows"], record["stride"]),)
     if queue == Queue.LOAD:
         total = record["rows"] * nbytes * config.channels
-        yield Access("weight ring", record["ring"], total, (), True)
+        yield from _ring(config, record["ring"], total, True)
     for channel in range(config.channels):
         if queue == Queue.LOAD or record["lanes"] >> channel & 1:
             yield Access(f"channel {channel}", record["address"], nbytes, outside, store)

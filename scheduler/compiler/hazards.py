@@ -19,11 +19,17 @@ __all__ = ["check_hazards"]
 def check_hazards(config: Config, program: Program) -> None:
     """Check that accesses to the same bytes, one of them a write, are ordered.
 
-    Instructions of one queue work in their order, but for the sub-units of two queues that overlap:
-    DRAIN with GEMM and WEIGHTS, and GEMV with VECTOR; and what an instruction of a vector unit with
-    ``overlap`` reads, none of the three before it may write. All others are ordered if the later
-    one (in the total order) waits, at first or at last, for a token that is sent when the earlier
-    one has retired. The program must be legal (:func:`scheduler.compiler.legality.check_legal`).
+    Instructions of one queue work in their order, but for
+
+    - the sub-units of two queues that overlap: DRAIN with GEMM and WEIGHTS, GEMV with VECTOR;
+    - loads, whose reads a channel answers in any order: of two into the same bytes, either may be
+      the last to write them;
+    - what an instruction of a vector unit with ``overlap`` reads: none of the three before it may
+      write that.
+
+    These, as all others, are ordered if the later one (in the total order) waits, at first or at
+    last, for a token that is sent when the earlier one has retired; a queue may send itself one.
+    The program must be legal (:func:`scheduler.compiler.legality.check_legal`).
 
     Takes time in proportion to the bytes that are accessed: about a second for an iteration of
     ``tiny``.
@@ -93,7 +99,10 @@ class _Pass:
         retired[user] = index  # of its own sub-unit, everything before it
         writer = memory.writer[places]
         complete = retired.copy()
-        complete[user] -= 1 + at_work
+        if opcode is Opcode.LOAD:  # its answers may overtake those of the loads before it
+            complete[user] = self.replay.clocks[queue][queue]
+        else:
+            complete[user] -= 1 + at_work
         written = memory.written[places]
         late = (writer >= 0) & (written > complete[writer])
         late &= (writer != user) | (written != index)

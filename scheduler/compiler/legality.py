@@ -24,6 +24,9 @@ def check_legal(program: Program) -> None:
     order each must be sent before it is taken, all must be taken in the end, and never may more
     than a counter holds be on their way, even if the taker is as late as the tokens allow.
 
+    WEIGHTS and GEMM take turns: a second weight tile stays in the matrix unit until the GEMM of the
+    first has started, so that what this GEMM waits for may not wait for it.
+
     Raises
     ------
     ValueError
@@ -35,11 +38,25 @@ def check_legal(program: Program) -> None:
             raise ValueError(f"queue {queue_name(queue)} must end with its only END")
         if (np.diff(stream["order"].astype(np.int64)) <= 0).any():
             raise ValueError(f"queue {queue_name(queue)} must be in the total order")
+    _check_turns(program)
     replay = TokenReplay(program)
     for queue, index in _with_tokens(program):
         replay.take(queue, index)
         replay.send(queue, index)
     replay.check_taken()
+
+
+def _check_turns(program: Program) -> None:
+    """Raise ValueError if WEIGHTS and GEMM do not take turns."""
+    opcodes = program.streams[Queue.MATRIX]["opcode"]
+    indices = np.flatnonzero((opcodes == Opcode.WEIGHTS) | (opcodes == Opcode.GEMM))
+    wrong = (opcodes[indices] == Opcode.WEIGHTS) == (np.arange(len(indices)) % 2 == 1)
+    if wrong.any():
+        where = program.describe(Queue.MATRIX, int(indices[np.argmax(wrong)]))
+        raise ValueError(f"WEIGHTS and GEMM must take turns, but do not before {where}")
+    if len(indices) % 2:
+        where = program.describe(Queue.MATRIX, int(indices[-1]))
+        raise ValueError(f"every weight tile must be used by a GEMM, but none uses that of {where}")
 
 
 class TokenReplay:

@@ -1,8 +1,11 @@
 """Bytes that two instructions share are ordered by tokens; where they are not, it is found."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from hw.assembly import assemble
 from hw.isa import Opcode, Queue
 from hw.presets import TINY
 from hw.program import queue_name
@@ -86,3 +89,17 @@ def test_overlap_with_an_instruction_that_writes_what_is_read_is_found(batch):
     stream["overlap"] = 1
     with pytest.raises(ValueError, match=r"^instructions that share bytes of the .* epilogue"):
         check_hazards(TINY, program)
+
+
+def test_loads_into_the_same_bytes_need_a_token_of_their_own_queue():
+    fields = "bursts=2 rows=1 lanes=1 lane_address=0"
+    ends = "\n".join(f"{queue_name(queue)} END" for queue in range(PIM0 + 1))
+    text = f".channels 1\ntail LOAD {{}} {fields}\ntail LOAD {{}} address=0x400 {fields}\n{ends}"
+    config = replace(TINY, channels=1)
+    check_hazards(config, assemble(text.format("signal:tail", "wait:tail")))
+    with pytest.raises(
+        ValueError,
+        match=r"^instructions that share bytes of the lane buffer 0 must be ordered by tokens, but "
+        r"at 0x0 these are not: tail\[0\] LOAD .* \(writes\), tail\[1\] LOAD .* \(writes\)$",
+    ):
+        check_hazards(config, assemble(text.format("", "")))

@@ -99,3 +99,27 @@ def test_a_stream_without_its_end_is_found(program):
     program.streams[Queue.TAIL] = program.streams[Queue.TAIL][:-1]
     with pytest.raises(ValueError, match=r"^queue tail must end with its only END$"):
         check_legal(program)
+
+
+@pytest.mark.parametrize(
+    ("operations", "message"),
+    [
+        (
+            (Opcode.WEIGHTS, Opcode.DRAIN, Opcode.WEIGHTS, Opcode.GEMM, Opcode.GEMM),
+            r"^WEIGHTS and GEMM must take turns, but do not before matrix\[2\] .*$",
+        ),
+        (
+            (Opcode.WEIGHTS, Opcode.GEMM, Opcode.GEMM),
+            r"^WEIGHTS and GEMM must take turns, but do not before matrix\[2\] .*$",
+        ),
+        (
+            (Opcode.WEIGHTS, Opcode.GEMM, Opcode.WEIGHTS),
+            r"^every weight tile must be used by a GEMM, but none uses that of matrix\[2\] .*$",
+        ),
+    ],
+)
+def test_weights_without_their_gemm_are_found(operations, message):
+    program = tiny_program(*[(Queue.MATRIX, None, None)] * len(operations))
+    program.streams[Queue.MATRIX]["opcode"][:-1] = operations
+    with pytest.raises(ValueError, match=message):
+        check_legal(program)

@@ -1,0 +1,359 @@
+"""Instructions with random operands, each legal behind those drawn before it."""
+
+import numpy as np
+
+from hw.accesses import outside
+from hw.isa import Element, Format, Function, Norm, Opcode, Queue, Reduce, Tail, lane_tile_address
+from hw.npu.vector.schedule import Schedule
+from hw.npu.weight_ring import piece_bytes, stripe_bytes
+from scheduler.compiler.pim_tile import tile_cycles
+
+__all__ = ["RandomInstructions"]
+
+#: How often each kind of instruction is drawn, relative to the others.
+SHARES = {"load": 2, "tail": 3, "store": 3, "matrix": 6, "vector": 8, "pim": 5, "link": 1}
+
+VECTOR = (
+    *((Opcode.ELEMENTWISE, function) for function in Element),
+    *((Opcode.FUNCTION, function) for function in Function),
+    *((Opcode.NORM, function) for function in Norm),
+    *((Opcode.REDUCE, function) for function in Reduce),
+    *((Opcode.TAIL, function) for function in Tail),
+    *((code, 0) for code in (Opcode.ROTARY, Opcode.TRANSPOSE, Opcode.ARGMAX, Opcode.SOFTMAX)),
+)
+
+
+class RandomInstructions:
+    """Draws instructions and emits them.
+
+    Operands are drawn until they lie in their memories, and an instruction does not write what it
+    reads or twice the same bytes; a result may take the place of operand a.
+
+    Parameters
+    ----------
+    config
+        The device.
+    rng
+        Source of all chance.
+    generator
+        Takes the instructions.
+    """
+
+    def __init__(self, config, rng, generator):
+        self.config = config
+        self.rng = rng
+        self.generator = generator
+        self._weights = False  # a tile of weights waits for its GEMM
+        self._sums = [None] * config.channels  # the GEMV whose sums wait in the slots
+
+    def prologue(self):
+        """Fill the first bytes of every memory, so that there is something to work on."""
+        config = self.config
+        every = (1 << config.channels) - 1
+        size = 512
+        whole = {"bursts": 1, "stride": config.burst_bytes}
+        fields = {"opcode": Opcode.LOAD, "lanes": every, "lane_stride": config.burst_bytes}
+        rows = size // config.burst_bytes
+        self.generator.emit(Queue.TAIL, fields | whole | {"rows": rows})
+        rows = size // stripe_bytes(config)
+        self.generator.emit(
+            Queue.LOAD, {"opcode": Opcode.LOAD, "address": 4096, **whole, "rows": rows}
+        )
+        for channel in range(config.channels):
+            half = size // config.channels
+            row = {"n": 128, "a_stride": 256, "o_stride": 256, "rows": half // 256}
+            start = {"a": lane_tile_address(channel, 0), "o": channel * half}
+            self.generator.emit(
+                Queue.EPILOGUE, {"opcode": Opcode.ELEMENTWISE, "function": 0, **row, **start}
+            )
+
+    def epilogue(self):
+        """Use what waits, and put what the tile holds elsewhere into its memories."""
+        config = self.config
+        for channel in range(config.channels):  # behind which all is done that came before
+            self._gemv(channel, read=1)
+        if self._weights:
+            self._gemm()
+        width = 4 * config.tile_columns
+        drain = {"opcode": Opcode.DRAIN, "rows": config.accumulator_rows, "stride": width}
+        for half in range(2):
+            place = {"half": half, "format": Format.BINARY32}
+            place["address"] = half * config.accumulator_rows * width
+            self.generator.emit(Queue.MATRIX, drain | place)
+
+    def instruction(self):
+        """Draw one, and emit it."""
+        shares = np.array(list(SHARES.values())) / sum(SHARES.values())
+        getattr(self, f"_{self.rng.choice(list(SHARES), p=shares)}")()
+
+    # Drawing.
+
+    def _pick(self, low, high):
+        """Return a number from low to high, both included."""
+        return int(self.rng.integers(low, high + 1))
+
+    def _multiple(self, unit, limit):
+        """Return a multiple of a unit below a limit."""
+        return unit * self._pick(0, max(limit // unit - 1, 0))
+
+    def _emit(self, queue, draw, in_place=False):
+        """Emit what ``draw`` returns, drawn again until it is legal."""
+        for _ in range(1000):
+            fields = draw()
+            if self._legal(queue, fields, in_place):
+                self.generator.emit(queue, fields)
+                return
+        raise AssertionError(f"no legal operands found for {fields}")
+
+    def _legal(self, queue, fields, in_place):
+        if outside(self.config, queue, self.generator.record(queue, fields)):
+            return False
+        read, written = set(), set()
+        for access in self.generator.accesses(queue, fields):
+            places = {(access.memory, int(place)) for place in self.generator.granules(access)}
+            if access.write:
+                written |= places
+                pieces = int(np.prod([count for count, _stride in access.strides]))
+                if len(access.granules(1)) != pieces * access.nbytes:
+                    return False  # rows of the result would overlap
+            else:
+                read |= places
+        result, a = ((fields.get(x), fields.get(f"{x}_stride")) for x in "oa")
+        return not read & written or (in_place and result == a)
+
+    # DMA.
+
+    def _transfer(self):
+        config = self.config
+        bursts = self._pick(1, 4)
+        fields = {"bursts": bursts, "rows": self._pick(1, 4)}
+        fields["address"] = self._multiple(config.burst_bytes, min(config.channel_bytes, 1 << 14))
+        fields["stride"] = config.burst_bytes * self._pick(bursts, 24)
+        if self.rng.random() < 0.05:
+            fields[self.rng.choice(["bursts", "rows"])] = 0
+        return fields
+
+    def _load(self):
+        ring = min(self.config.weight_ring_bytes, 1024)
+        place = {"opcode": Opcode.LOAD}
+        self._emit(
+            Queue.LOAD,
+            lambda: (
+                self._transfer() | place | {"ring": self._multiple(stripe_bytes(self.config), ring)}
+            ),
+        )
+
+    def _lanes(self, opcode):
+        config = self.config
+        fields = self._transfer() | {"opcode": opcode}
+        fields["lanes"] = self._pick(
+            0 if self.rng.random() < 0.1 else 1, (1 << config.channels) - 1
+        )
+        fields["lane_address"] = self._multiple(config.burst_bytes, 2048)
+        fields["lane_stride"] = config.burst_bytes * self._pick(fields["bursts"], 8)
+        return fields
+
+    def _tail(self):
+        self._emit(Queue.TAIL, lambda: self._lanes(Opcode.LOAD))
+
+    def _store(self):
+        self._emit(Queue.STORE, lambda: self._lanes(Opcode.STORE))
+
+    def _link(self):
+        self.generator.emit(Queue.LINK, {"opcode": Opcode.ALLREDUCE, "cycles": self._pick(0, 60)})
+
+    # Matrix unit.
+
+    def _matrix(self):
+        kind = self._pick(0, 3)
+        if kind == 0:
+            self._drain()
+        elif self._weights:
+            self._gemm()
+        else:
+            self._load_weights()
+
+    def _load_weights(self):
+        ring = min(self.config.weight_ring_bytes, 1024)
+        self._weights = True
+        self._emit(
+            Queue.MATRIX,
+            lambda: {
+                "opcode": Opcode.WEIGHTS,
+                "ring": self._multiple(piece_bytes(self.config), ring),
+                "depth": self._pick(0, self.config.array_rows),
+            },
+        )
+
+    def _gemm(self):
+        width = 2 * self.config.array_rows
+        self._weights = False
+        self._emit(
+            Queue.MATRIX,
+            lambda: {
+                "opcode": Opcode.GEMM,
+                "rows": self._pick(1, self.config.accumulator_rows),
+                "address": self._multiple(width, 2048),
+                "stride": width * self._pick(0, 6),
+                "half": self._pick(0, 1),
+                "accumulate": self._pick(0, 1),
+            },
+        )
+
+    def _drain(self):
+        columns = self.config.tile_columns
+
+        def draw():
+            number = self._pick(0, 1)
+            width = (4 if number == Format.BINARY32 else 2) * columns
+            return {
+                "opcode": Opcode.DRAIN,
+                "rows": self._pick(1, self.config.accumulator_rows),
+                "address": self._multiple(width, 2048),
+                "stride": width * self._pick(1, 6),
+                "half": self._pick(0, 1),
+                "format": number,
+                "columns": self._pick(0, columns),
+            }
+
+        self._emit(Queue.MATRIX, draw)
+
+    # Vector units.
+
+    def _vector(self):
+        opcode, function = VECTOR[self._pick(0, len(VECTOR) - 1)]
+        queue = Queue.EPILOGUE if self.rng.random() < 0.5 else Queue.ATTENTION
+        in_place = opcode in (Opcode.ELEMENTWISE, Opcode.FUNCTION, Opcode.SOFTMAX)
+        self._emit(
+            queue, lambda: self._vector_operands(opcode, function, in_place), in_place=in_place
+        )
+
+    def _tile_address(self, unit):
+        place = self._multiple(unit, 2048)
+        space = self._pick(-1, self.config.channels - 1)
+        return place if space < 0 else lane_tile_address(space, place)
+
+    def _vector_operands(self, opcode, function, in_place):
+        lanes = self.config.lanes
+        wide, narrow = 4 * lanes, 2 * lanes
+        n = lanes * self._pick(1, 4)
+        fields = {"opcode": opcode, "function": function, "rows": self._pick(1, 5), "n": n}
+        if self.rng.random() < 0.03:
+            fields["rows"] = 0
+        formats = {name: self._pick(0, 1) for name in "abo"}
+        fields |= {f"{name}_format": value for name, value in formats.items()}
+        m = 1
+        if opcode in (Opcode.SOFTMAX, Opcode.ARGMAX, Opcode.REDUCE):
+            fields["n"] = self._pick(max(1, n - lanes + 1), n)
+        elif opcode in (Opcode.ROTARY, Opcode.TAIL):
+            fields["m"] = m = self._pick(1, 3)
+        elif opcode is Opcode.TRANSPOSE:
+            return self._transpose(fields)
+        for name in "abco":
+            size = wide if formats.get(name, 0) == Format.BINARY32 else narrow
+            if (name == "a" and opcode in (Opcode.SOFTMAX, Opcode.ARGMAX, Opcode.TAIL)) or (
+                name == "o" and opcode is Opcode.ARGMAX
+            ):
+                size = wide
+            if name == "c" and opcode is Opcode.NORM and formats["b"] == Format.BINARY32:
+                size = wide
+            least = 0 if name != "o" else 1
+            fields[name] = self._tile_address(size)
+            fields[f"{name}_stride"] = size * self._pick(least, 12)
+        if opcode is Opcode.TAIL:
+            fields["b"] += 2 * self._pick(0, 2)
+            fields["b_stride"] = 2 * self._pick(m, 9)
+        if in_place and self.rng.random() < 0.3 and formats["o"] <= formats["a"]:
+            fields |= {"o": fields["a"], "o_stride": fields["a_stride"]}
+        scale = np.float32(1 / fields["n"] if opcode is not Opcode.SOFTMAX else 0.25)
+        return fields | {"x": int(scale.view(np.uint32)), "y": 0x3727C5AC}  # y: 1e-5
+
+    def _transpose(self, fields):
+        schedule = Schedule.of(self.config)
+        rows = schedule.run * self._pick(1, 2)
+        unit = 2 * schedule.run
+        width = 2 * self.config.lanes
+        o_stride = unit * self._pick(rows // schedule.run, 4)
+        return fields | {
+            "rows": rows,
+            "a": self._tile_address(width),
+            "a_stride": width * self._pick(0, 12),
+            "o": self._tile_address(unit),
+            "o_stride": o_stride,
+            "c_stride": o_stride * self.config.banks,
+        }
+
+    # PIM.
+
+    def _pim(self):
+        channel = self._pick(0, self.config.channels - 1)
+        if self.rng.random() < 0.5:
+            self._vector_buffer(channel)
+        else:
+            self._gemv(channel, read=self._pick(0, 2))
+
+    def _vector_buffer(self, channel):
+        burst = self.config.burst_bytes
+
+        def draw():
+            bursts, rows = self._pick(1, 4), self._pick(1, 3)
+            offset = 2 * self._pick(0, 8)
+            return {
+                "opcode": Opcode.VECTOR,
+                "lane_address": self._multiple(burst, 2048),
+                "lane_stride": burst * self._pick(0, 8),
+                "bursts": bursts,
+                "rows": rows,
+                "half": self._pick(0, 1),
+                "offset": offset,
+                "offset_row": 2
+                * self._pick(bursts, (self.config.vector_columns - offset) // 6 - 1),
+            }
+
+        self._emit(Queue.PIM + channel, draw)
+
+    def _gemv(self, channel, read):
+        config = self.config
+        rows = self.generator.row_lists[channel]
+        waiting = self._sums[channel]
+        if waiting and read == 1:
+            read = 2
+        tiles, start = self._pick(1, 3), len(rows)
+        if start + tiles > config.row_list_entries:
+            start = self._pick(0, start - tiles)  # rows of an earlier one
+        else:
+            rows += self.rng.integers(0, config.rows, tiles).tolist()
+        if waiting:
+            shape = {name: waiting[name] for name in ("gemvs", "slots", "slot", "slot_gemv")}
+        else:
+            gemvs, slots = self._pick(1, 3), self._pick(1, 2)
+            shape = {"gemvs": gemvs, "slots": slots, "slot_gemv": slots, "slot": self._pick(0, 2)}
+        gemvs, slots = shape["gemvs"], shape["slots"]
+
+        def draw():
+            k = self._pick(1, 4)
+            return {
+                "opcode": Opcode.GEMV,
+                **shape,
+                "lane_address": self._multiple(config.burst_bytes, 2048),
+                "half": self._pick(0, 1),
+                "offset": self._pick(0, 8),
+                "offset_gemv": self._pick(0, 6),
+                "offset_step": self._pick(0, 4),
+                "offset_tile": self._pick(0, 8),
+                "list": start,
+                "tiles": tiles,
+                "length": tile_cycles(config, gemvs, slots, k, read > 0),
+                "k": k,
+                "column": self._pick(0, 6),
+                "queries": self._pick(0, 2),
+                "column_gemv": self._pick(0, 2),
+                "column_step": self._pick(0, 2),
+                "read": read,
+                "lane_slot": config.burst_bytes * self._pick(config.result_bursts, 3),
+                "lane_gemv": config.burst_bytes * self._pick(config.result_bursts, 8),
+                "lane_tile": config.burst_bytes * self._pick(config.result_bursts, 24),
+            }
+
+        self._emit(Queue.PIM + channel, draw)
+        self._sums[channel] = shape if read == 0 else None
