@@ -1,6 +1,6 @@
 """What an instruction reads and writes: ranges of bytes of the memories, for checks by the host."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +21,9 @@ class Access:
     size
         Its size; addresses from there on are outside.
     start, end
-        The first address, and that behind the last one. Of all memories but the row list, the
-        vector buffer, the accumulators and slots, which count entries, addresses are in bytes.
+        The first address, and that behind the last one. Of all memories but the row list, the rows
+        that it names, the vector buffer, the accumulators and slots, which count entries, addresses
+        are in bytes.
     write
         Whether it is written.
     grain
@@ -51,12 +52,17 @@ class Access:
         )
 
 
-def outside(config: Config, queue: int, record: Any) -> Access | None:
+def outside(
+    config: Config, queue: int, record: Any, row_lists: Sequence[Any] = ()
+) -> Access | None:
     """Return the first access of an instruction that no memory can take; None if all are legal."""
-    return next((access for access in accesses(config, queue, record) if not access.legal), None)
+    found = accesses(config, queue, record, row_lists)
+    return next((access for access in found if not access.legal), None)
 
 
-def accesses(config: Config, queue: int, record: Any) -> Iterator[Access]:
+def accesses(
+    config: Config, queue: int, record: Any, row_lists: Sequence[Any] = ()
+) -> Iterator[Access]:
     """Yield what an instruction reads and writes, of each memory the range that it spans.
 
     The weight ring, which has no end, is not among them.
@@ -69,18 +75,22 @@ def accesses(config: Config, queue: int, record: Any) -> Iterator[Access]:
         Number of the instruction's queue.
     record
         Its fields by name.
+    row_lists
+        The row list of each channel; without them, rows that they name are not among the accesses.
     """
     kind = queue_kind(queue)
     opcode = Opcode(int(record["opcode"]))
     r = _Fields(record)
     if opcode in (Opcode.END, Opcode.ALLREDUCE):
         return
-    if kind in (Queue.LOAD, Queue.TAIL, Queue.STORE):
+    if opcode is Opcode.LOAD_PAGES:
+        yield from _pages(config, r, row_lists)
+    elif kind in (Queue.LOAD, Queue.TAIL, Queue.STORE):
         yield from _transfer(config, kind, r)
     elif kind is Queue.MATRIX:
         yield from _matrix(config, opcode, r)
     elif kind is Queue.PIM:
-        yield from _pim(config, queue - Queue.PIM, opcode, r)
+        yield from _pim(config, queue - Queue.PIM, opcode, r, row_lists)
     else:
         yield from _vector(config, opcode, r)
 
@@ -119,6 +129,31 @@ def _transfer(config: Config, kind: Queue, r: _Fields) -> Iterator[Access]:
             yield Access(memory, config.lane_buffer_bytes, *span, not store, grain)
 
 
+def _pages(config: Config, r: _Fields, row_lists: Sequence[Any]) -> Iterator[Access]:
+    """LOAD_PAGES; one without pages, bursts, rows or lanes does nothing."""
+    if not r.pages or not r.rows or not r.bursts:
+        return
+    length = r.bursts * config.burst_bytes
+    grain = config.burst_bytes
+    for channel in range(config.channels):
+        if not r.lanes >> channel & 1:
+            continue
+        yield from _listed(config, channel, r.list, r.pages, row_lists)
+        span = _span(r.address, (r.rows, r.stride), length=length)
+        yield Access("a page", config.banks * config.row_bytes, *span, False, grain)
+        span = _span(r.lane_address, (r.rows * r.pages, r.lane_stride), length=length)
+        yield Access(f"lane buffer {channel}", config.lane_buffer_bytes, *span, True, grain)
+
+
+def _listed(
+    config: Config, channel: int, first: int, count: int, row_lists: Sequence[Any]
+) -> Iterator[Access]:
+    """Entries of a channel's row list, and the rows that they name."""
+    yield Access("row list", config.row_list_entries, first, first + count, False)
+    for row in row_lists[channel][first : first + count] if row_lists else ():
+        yield Access(f"rows of channel {channel}", config.rows, int(row), int(row) + 1, False)
+
+
 def _matrix(config: Config, opcode: Opcode, r: _Fields) -> Iterator[Access]:
     """Yield what WEIGHTS, GEMM and DRAIN use; the units look at the starts of rows."""
     if opcode is Opcode.WEIGHTS:
@@ -132,7 +167,9 @@ def _matrix(config: Config, opcode: Opcode, r: _Fields) -> Iterator[Access]:
     yield Access("accumulators", config.accumulator_rows, 0, r.rows, not write)
 
 
-def _pim(config: Config, channel: int, opcode: Opcode, r: _Fields) -> Iterator[Access]:
+def _pim(
+    config: Config, channel: int, opcode: Opcode, r: _Fields, row_lists: Sequence[Any]
+) -> Iterator[Access]:
     """VECTOR and GEMV."""
     memory, size = f"lane buffer {channel}", config.lane_buffer_bytes
     grain = config.burst_bytes
@@ -143,7 +180,7 @@ def _pim(config: Config, channel: int, opcode: Opcode, r: _Fields) -> Iterator[A
         span = _span(r.offset, (r.rows, r.offset_row), length=2 * r.bursts)
         yield Access("vector buffer", config.vector_columns, *span, True, 2)
         return
-    yield Access("row list", config.row_list_entries, r.list, r.list + r.tiles, False)
+    yield from _listed(config, channel, r.list, r.tiles, row_lists)
     columns = _span(
         r.column, (r.gemvs, r.column_gemv), (r.slots, r.column_step), length=max(r.k, 1)
     )

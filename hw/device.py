@@ -15,8 +15,8 @@ from hw.memory.controller import Controller, accept_layout
 from hw.memory.refresh import longest_tile
 from hw.memory.result_windows import check_result_latency
 from hw.npu.dma_engine import tag_layout
-from hw.npu.gemv_sender import list_layout
 from hw.npu.instruction_queue import token_queues
+from hw.npu.row_list import list_layout
 from hw.npu.sequencer import error_layout, queue_kinds
 from hw.npu.tile import Tile
 from hw.npu.vector.unit import check_vector_sums

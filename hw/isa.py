@@ -7,7 +7,8 @@ PIM queues, one a channel, have masks of their own, ``wait_channels`` and ``sign
 Addresses are in bytes, except where the unit says otherwise. Three spaces exist:
 
 - *channel address*: of a memory channel; row, then bank, then byte of the row, from the top. So
-  consecutive addresses walk through a row, then through the same row of the next bank.
+  consecutive addresses walk through a row, then through the same row of the next bank. A *page* is
+  the same row of all banks: one range of addresses.
 - *ring address*: of the weight ring, which is striped over the lanes: burst by burst.
 - *tile address*: bit 27 clear, the activation memory; bit 27 set, the lane buffer of the channel in
   bits 26 to 20, at the offset in bits 19 to 0.
@@ -89,6 +90,7 @@ class Opcode(IntEnum):
     ALLREDUCE = 15
     ROTARY = 16
     REDUCE = 17
+    LOAD_PAGES = 18
 
 
 class Format(IntEnum):
@@ -230,7 +232,12 @@ _VECTOR_UNIT = (
 #: Operand fields of each queue, in the order of their bits, after the header.
 OPERANDS: dict[Queue, tuple[Field, ...]] = {
     Queue.LOAD: (*_DMA, Field("ring", 24, "ring address of the first stripe")),
-    Queue.TAIL: (*_DMA, *_LANE),
+    Queue.TAIL: (
+        *_DMA,
+        *_LANE,
+        Field("pages", 12, "pages of the transfer (LOAD_PAGES)"),
+        Field("list", 16, "first entry of the pages in the channels' row lists (LOAD_PAGES)"),
+    ),
     Queue.STORE: (*_DMA, *_LANE),
     Queue.MATRIX: (
         Field("ring", 24, "ring address of the weight tile"),
@@ -313,6 +320,19 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         (Queue.TAIL,),
         ("address", "bursts", "rows", "stride", "lanes", "lane_address", "lane_stride"),
         "Everything else: the lanes named read bursts of their channels into their buffers.",
+    ),
+    Instruction(
+        Opcode.LOAD_PAGES,
+        (Queue.TAIL,),
+        (
+            *("address", "bursts", "rows", "stride", "lanes", "lane_address", "lane_stride"),
+            *("pages", "list"),
+        ),
+        "The same rows of each of several pages: a page is a row of all banks, entry ``list`` + i "
+        "of the row list of each lane's channel names page i, and ``address`` counts from its "
+        "start. In the lane buffer rows go on from page to page: row r of page i goes to "
+        "lane_address + (i × rows + r) × lane_stride. A page is never left: what does not lie in "
+        "it is a bad address, and so is an entry that names no row.",
     ),
     Instruction(
         Opcode.STORE,

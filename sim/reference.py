@@ -124,6 +124,8 @@ class Reference:
             self._load_weights(record)
         elif opcode in (Opcode.LOAD, Opcode.STORE):
             self._move(record, store=opcode is Opcode.STORE)
+        elif opcode is Opcode.LOAD_PAGES:
+            self._load_pages(record)
         elif opcode is Opcode.WEIGHTS:
             depths = np.array([record["depth"]])
             weights = self._weight_tiles(np.array([record["ring"]]), depths)[0]
@@ -194,6 +196,21 @@ class Reference:
                 outside[...] = inside
             else:
                 inside[...] = outside
+
+    def _load_pages(self, record: Record) -> None:
+        config = self.config
+        page_bytes = config.banks * config.row_bytes
+        rows, length = record["rows"], record["bursts"] * config.burst_bytes
+        for channel in range(config.channels):
+            if not record["lanes"] >> channel & 1:
+                continue
+            listed = self._row_lists[channel][record["list"] : record["list"] + record["pages"]]
+            inside = record["address"] + np.arange(rows) * record["stride"]
+            sources = np.add.outer(listed.astype(np.int64) * page_bytes, inside)
+            for index, source in enumerate(sources.ravel().tolist()):
+                target = record["lane_address"] + index * record["lane_stride"]
+                piece = self.dram[channel][source : source + length]
+                self.lanes[channel][target : target + length] = piece
 
     # Matrix unit.
 

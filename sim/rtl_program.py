@@ -11,6 +11,7 @@ from hw.accesses import outside
 from hw.config import Config
 from hw.counters import counters_layout
 from hw.isa import bit_layout
+from hw.npu.row_list import no_row
 from hw.npu.sequencer import Error, error_layout
 from hw.program import Program, encode, queue_kind
 from sim.device import DeviceError
@@ -67,7 +68,8 @@ def pack_program(config: Config, program: Program) -> Streams:
     size = -(-layout.size // 32)
     packed = np.zeros((len(entries), size), np.uint32)
     for place, (channel, index, row) in enumerate(entries):
-        value = layout.const({"valid": 1, "channel": channel, "index": index, "row": row})
+        written = min(row, no_row(config))
+        value = layout.const({"valid": 1, "channel": channel, "index": index, "row": written})
         content = value.as_value().value.to_bytes(4 * size, "little")
         packed[place] = np.frombuffer(content, np.uint32)
     starts = [np.zeros(len(stream), np.uint64) for stream in program.streams]
@@ -120,7 +122,7 @@ def explain(
     if code is Error.ADDRESS:
         # The first of those that run which no memory can take.
         for candidate in range(index, max(index + 1, started[queue])):
-            access = outside(config, queue, program.streams[queue][candidate])
+            access = outside(config, queue, program.streams[queue][candidate], program.row_lists)
             if access is not None:
                 index, reason = candidate, f": it {access}"
                 break

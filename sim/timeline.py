@@ -23,7 +23,7 @@ SPAN = np.dtype(
 #: Names of rows, in their order, with the queue and the operations that each shows.
 _ROWS = (
     ("DMA weights", Queue.LOAD, (Opcode.LOAD,)),
-    ("DMA tails", Queue.TAIL, (Opcode.LOAD,)),
+    ("DMA tails", Queue.TAIL, (Opcode.LOAD, Opcode.LOAD_PAGES)),
     ("DMA stores", Queue.STORE, (Opcode.STORE,)),
     ("Array weights", Queue.MATRIX, (Opcode.WEIGHTS,)),
     ("Systolic array", Queue.MATRIX, (Opcode.GEMM,)),

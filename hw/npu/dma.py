@@ -9,6 +9,7 @@ from hw.export.repeated import repeated
 from hw.interconnect import head_layout, read_layout, write_layout
 from hw.memory.commands import request_layout
 from hw.npu.dma_engine import DmaEngine, Engine, descriptor_layout, tag_layout
+from hw.npu.row_list import RowListSignature
 
 __all__ = ["DmaLane"]
 
@@ -40,8 +41,10 @@ class DmaLane(wiring.Component):
 
     Members
     -------
-    i_load, i_tail, i_store : ``In(stream.Signature(descriptor_layout()))``
+    i_load, i_tail, i_store : ``In(stream.Signature(descriptor_layout(engine)))``
         Descriptors of each engine.
+    rows : ``Out(RowListSignature(config))``
+        To the channel's row list, for the pages of tails.
     done : ``Out(3)``
         Pulses, by engine: its oldest descriptor is complete.
     bad_address : ``Out(3)``
@@ -61,13 +64,14 @@ class DmaLane(wiring.Component):
         self._engines = [DmaEngine(config, engine) for engine in Engine]
         tag = tag_layout(config)
         access = data.StructLayout({"enable": 1, "place": tag["place"].shape})
-        descriptor = stream.Signature(descriptor_layout())
         requests = head_layout(request_layout(config, tag.size))
         super().__init__(
             {
-                "i_load": In(descriptor),
-                "i_tail": In(descriptor),
-                "i_store": In(descriptor),
+                **{
+                    f"i_{engine.name.lower()}": In(stream.Signature(descriptor_layout(engine)))
+                    for engine in Engine
+                },
+                "rows": Out(RowListSignature(config)),
                 "done": Out(len(Engine)),
                 "bad_address": Out(len(Engine)),
                 "o_requests": Out(stream.Signature(requests)),
@@ -86,6 +90,7 @@ class DmaLane(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i_load), load.i)
         wiring.connect(m, wiring.flipped(self.i_tail), tail.i)
         wiring.connect(m, wiring.flipped(self.i_store), store.i)
+        wiring.connect(m, tail.rows, wiring.flipped(self.rows))
         m.d.comb += [
             self.done.eq(Cat(engine.done for engine in self._engines)),
             self.bad_address.eq(Cat(engine.bad_address for engine in self._engines)),

@@ -9,6 +9,8 @@ from hw.config import Config
 from hw.interconnect import head_layout
 from hw.memory.address_map import split_address
 from hw.memory.commands import Request, request_layout
+from hw.npu.page_walk import PageWalk
+from hw.npu.row_list import RowListSignature
 
 __all__ = ["DmaEngine", "Engine", "descriptor_layout", "tag_layout"]
 
@@ -40,30 +42,38 @@ def tag_layout(config: Config) -> data.StructLayout:
     )
 
 
-def descriptor_layout() -> data.StructLayout:
+def descriptor_layout(engine: Engine) -> data.StructLayout:
     """Shape of a transfer: ``rows`` rows of ``bursts`` bursts, ``stride`` bytes apart.
 
     ``place`` and ``place_stride`` are bytes of the lane buffer; for the ring, ``place`` is the
     first stripe, and stripes follow one another. The transfer is empty unless ``enable`` is set.
+
+    A tail may be ``paged``: its rows are repeated in each of ``pages`` pages, which are named by
+    the entries of the channel's row list from ``list`` on, and ``address`` counts from the start of
+    the page. A page is a row of all banks. In the lane buffer rows go on from page to page.
     """
-    return data.StructLayout(
-        {
-            "address": 30,
-            "bursts": 12,
-            "rows": 12,
-            "stride": 30,
-            "place": 20,
-            "place_stride": 20,
-            "enable": 1,
-        }
-    )
+    fields = {
+        "address": 30,
+        "bursts": 12,
+        "rows": 12,
+        "stride": 30,
+        "place": 20,
+        "place_stride": 20,
+        "enable": 1,
+    }
+    if engine is Engine.TAIL:
+        fields |= {"paged": 1, "pages": 12, "list": 16}
+    return data.StructLayout(fields)
 
 
 class DmaEngine(wiring.Component):
     """Turns descriptors into requests, one burst a cycle at most, and tells when they are complete.
 
     Descriptors wait in a buffer of ``descriptors`` entries; a request can go out three cycles after
-    its descriptor was taken, the next descriptor's a cycle after the last one of this one.
+    its descriptor was taken, the next descriptor's a cycle after the last one of this one. So a
+    transfer holds the engine ``rows × bursts`` cycles where nothing pushes back, a paged one
+    ``pages × rows × bursts + 1``: its first page is looked up, each later one while the one before
+    it is in use. An engine has at most :data:`WINDOW` requests that are not answered.
     Answers may come in any order. They are counted off in the order of the requests, one a cycle:
     ``done`` is high in the cycle after that of the last outstanding answer at the earliest. An
     empty descriptor is one request that goes nowhere and is answered at once.
@@ -75,8 +85,10 @@ class DmaEngine(wiring.Component):
 
     Members
     -------
-    i : ``In(stream.Signature(descriptor_layout()))``
+    i : ``In(stream.Signature(descriptor_layout(engine)))``
         Descriptors.
+    rows : ``Out(RowListSignature(config))``
+        Of the engine of tails alone: to the channel's row list.
     o : ``Out(stream.Signature(head_layout(request_layout(config, tag bits))))``
         Requests.
     answered : ``In(StructLayout({"valid": 1, "number": range(WINDOW)}))``
@@ -84,8 +96,8 @@ class DmaEngine(wiring.Component):
     done : ``Out(1)``
         Pulse: the oldest descriptor is complete.
     bad_address : ``Out(1)``
-        The next burst lies outside of the channel or the lane buffer, or is not aligned; the
-        engine stays there.
+        The next burst lies outside of the channel, its page or the lane buffer, or is not aligned,
+        or an entry of the row list is outside of it or names no row; the engine stays there.
     """
 
     def __init__(self, config: Config, engine: Engine):
@@ -94,7 +106,8 @@ class DmaEngine(wiring.Component):
         requests = request_layout(config, tag_layout(config).size)
         super().__init__(
             {
-                "i": In(stream.Signature(descriptor_layout())),
+                "i": In(stream.Signature(descriptor_layout(engine))),
+                **({"rows": Out(RowListSignature(config))} if engine is Engine.TAIL else {}),
                 "o": Out(stream.Signature(head_layout(requests))),
                 "answered": In(data.StructLayout({"valid": 1, "number": range(WINDOW)})),
                 "done": Out(1),
@@ -105,35 +118,51 @@ class DmaEngine(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
+        layout = descriptor_layout(self._engine)
         burst_bits = exact_log2(config.burst_bytes)
         m.submodules.descriptors = descriptors = fifo.SyncFIFOBuffered(
-            width=descriptor_layout().size, depth=config.descriptors
+            width=layout.size, depth=config.descriptors
         )
         wiring.connect(m, wiring.flipped(self.i), descriptors.w_stream)
-        following = data.View(descriptor_layout(), descriptors.r_data)
+        following = data.View(layout, descriptors.r_data)
 
         # The burst that is next; carries out of the fields' widths are kept, to be refused.
         active = Signal()
         empty = Signal()
-        bursts, stride, place_stride = Signal(12), Signal(30), Signal(20)
-        address, row_address = Signal(31), Signal(31)
+        now = Signal(layout)  # the transfer
+        address, row_address = Signal(31), Signal(31)  # in the channel, or in the page
         place, row_place = Signal(21), Signal(21)
         bursts_left, rows_left = Signal(12), Signal(12)
-        row_ends, ends = Signal(), Signal()
-        room = Signal()
+        row_ends, page_ends, ends = Signal(), Signal(), Signal()
         step = Signal()
+        number, room = self._window(m, step, empty, ends)
+        if self._engine is Engine.TAIL:
+            m.submodules.page_walk = walk = PageWalk(config)
+            wiring.connect(m, walk.rows, wiring.flipped(self.rows))
+            m.d.comb += [
+                walk.start.eq(descriptors.r_en & descriptors.r_rdy & following.paged),
+                walk.list.eq(following.list),
+                walk.pages.eq(following.pages),
+                walk.next.eq(step & page_ends & ~ends),
+            ]
+            ready, last_page = walk.ready, ~now.paged | walk.last
+            no_pages = following.paged & (following.pages == 0)
+        else:
+            ready, last_page, no_pages = 1, 1, 0
+        may_step = active & room & ready
         m.d.comb += [
-            row_ends.eq(empty | (bursts_left == 1)),
-            ends.eq(empty | (row_ends & (rows_left == 1))),
-            step.eq(active & room & (empty | (self.o.ready & ~self.bad_address))),
-            self.o.valid.eq(active & room & ~empty & ~self.bad_address),
+            row_ends.eq(bursts_left == 1),
+            page_ends.eq(row_ends & (rows_left == 1)),
+            ends.eq(empty | (page_ends & last_page)),
+            step.eq(may_step & (empty | (self.o.ready & ~self.bad_address))),
+            self.o.valid.eq(may_step & ~empty & ~self.bad_address),
             descriptors.r_en.eq(~active | (step & ends)),
         ]
         if self._engine is Engine.LOAD:
             after_row, after_burst, tile_place = place + 1, place + 1, place
             outside = 0  # the ring has no end
         else:
-            after_row, after_burst = row_place + place_stride, place + config.burst_bytes
+            after_row, after_burst = row_place + now.place_stride, place + config.burst_bytes
             tile_place = place[burst_bits:]
             outside = place[exact_log2(config.lane_buffer_bytes) :].any() | place[:burst_bits].any()
         with m.If(step):
@@ -144,20 +173,26 @@ class DmaEngine(wiring.Component):
             ]
             with m.If(row_ends):
                 m.d.sync += [
-                    address.eq(row_address + stride),
-                    row_address.eq(row_address + stride),
+                    address.eq(row_address + now.stride),
+                    row_address.eq(row_address + now.stride),
                     place.eq(after_row),
                     row_place.eq(after_row),
-                    bursts_left.eq(bursts),
+                    bursts_left.eq(now.bursts),
                     rows_left.eq(rows_left - 1),
                 ]
+            if self._engine is Engine.TAIL:
+                with m.If(page_ends):
+                    m.d.sync += [
+                        address.eq(now.address),
+                        row_address.eq(now.address),
+                        rows_left.eq(now.rows),
+                    ]
         with m.If(descriptors.r_en):
+            nothing = (following.bursts == 0) | (following.rows == 0) | no_pages
             m.d.sync += [
                 active.eq(descriptors.r_rdy),
-                empty.eq(~following.enable | (following.bursts == 0) | (following.rows == 0)),
-                bursts.eq(following.bursts),
-                stride.eq(following.stride),
-                place_stride.eq(following.place_stride),
+                empty.eq(~following.enable | nothing),
+                now.eq(following),
                 address.eq(following.address),
                 row_address.eq(following.address),
                 place.eq(following.place),
@@ -167,14 +202,19 @@ class DmaEngine(wiring.Component):
             ]
 
         # The request.
-        bank, row, column = split_address(config, address)
         end = exact_log2(config.channel_bytes)
+        channel_address = address
+        beyond = address[end:].any()
+        if self._engine is Engine.TAIL:
+            page_bits = exact_log2(config.banks * config.row_bytes)
+            paged_address = Cat(address[:page_bits], walk.page)
+            channel_address = Mux(now.paged, paged_address, address[:end])
+            beyond_page = address[page_bits:].any() | walk.outside
+            beyond = Mux(now.paged, ready & beyond_page, beyond)
+        bank, row, column = split_address(config, channel_address)
         tag = data.View(tag_layout(config), self.o.payload.tag)
-        number = Signal(range(WINDOW))
         m.d.comb += [
-            self.bad_address.eq(
-                active & ~empty & (address[end:].any() | address[:burst_bits].any() | outside)
-            ),
+            self.bad_address.eq(active & ~empty & (beyond | address[:burst_bits].any() | outside)),
             self.o.payload.kind.eq(Request.WRITE if self._engine is Engine.STORE else Request.READ),
             self.o.payload.column.eq(column),
             self.o.payload.bank.eq(bank),
@@ -184,7 +224,15 @@ class DmaEngine(wiring.Component):
             tag.engine.eq(self._engine),
         ]
 
-        # The window: a bit a request for its answer, and one for the last of its descriptor.
+        return m
+
+    def _window(self, m, step, empty, ends):
+        """Return the number of the next request, and whether there is room for it.
+
+        The window has a bit a request for its answer, and one for the last of its descriptor.
+        """
+        number = Signal(range(WINDOW))
+        room = Signal()
         oldest = Signal(range(WINDOW))
         open_requests = Signal(range(WINDOW + 1))
         answers = Signal(WINDOW)
@@ -210,5 +258,4 @@ class DmaEngine(wiring.Component):
             )
         with m.If(step):
             m.d.sync += lasts.eq((lasts & ~here) | Mux(ends, here, 0))
-
-        return m
+        return number, room

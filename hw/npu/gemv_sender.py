@@ -1,8 +1,7 @@
 """GEMV: tiles of PIM work become operations of the channel's controller."""
 
 from amaranth.hdl import *
-from amaranth.lib import data, enum, stream, wiring
-from amaranth.lib.memory import Memory
+from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
@@ -10,15 +9,9 @@ from hw.interconnect import head_layout
 from hw.isa import Queue
 from hw.memory.commands import PimOperation, pim_layout
 from hw.npu.instruction import operand_layout
+from hw.npu.row_list import RowListSignature
 
-__all__ = ["GemvSender", "list_layout"]
-
-
-def list_layout(config: Config) -> data.StructLayout:
-    """Shape of a write of a channel's row list."""
-    return data.StructLayout(
-        {"enable": 1, "index": range(config.row_list_entries), "row": range(config.rows)}
-    )
+__all__ = ["GemvSender"]
 
 
 class _State(enum.Enum, shape=3):
@@ -37,20 +30,18 @@ class GemvSender(wiring.Component):
     One operation goes out a cycle, the first one in the cycle after the instruction was taken; the
     next instruction is taken at the earliest in the cycle after the last one.
 
-    Rows of tiles come from the row list, which the host writes; it must not write entries that an
-    instruction uses.
-
     Members
     -------
     i : ``In(stream.Signature(operand_layout(Queue.PIM)))``
         GEMV instructions.
     o : ``Out(stream.Signature(head_layout(pim_layout(config))))``
         Operations; the fields that one does not have are undefined.
-    list_write : ``In(list_layout(config))``
-        Write of the row list.
+    rows : ``Out(RowListSignature(config))``
+        To the row list, for the rows of tiles.
     bad_address : ``Out(1)``
-        The operation is outside of the row list, the row, the vector buffer or the slots, or the
-        instruction has no tiles or PIM_GEMV commands; it is not sent.
+        The operation is outside of the row list, the row, the vector buffer or the slots, its entry
+        of the list names no row, or the instruction has no tiles or PIM_GEMV commands; it is not
+        sent.
     """
 
     def __init__(self, config: Config):
@@ -59,7 +50,7 @@ class GemvSender(wiring.Component):
             {
                 "i": In(stream.Signature(operand_layout(Queue.PIM))),
                 "o": Out(stream.Signature(head_layout(pim_layout(config)))),
-                "list_write": In(list_layout(config)),
+                "rows": Out(RowListSignature(config)),
                 "bad_address": Out(1),
             }
         )
@@ -88,21 +79,12 @@ class GemvSender(wiring.Component):
             self.o.valid.eq((state != _State.IDLE) & ~self.bad_address),
             sent.eq(self.o.valid & self.o.ready),
         ]
-        m.submodules.row_list = row_list = Memory(
-            shape=range(config.rows), depth=config.row_list_entries, init=[]
-        )
-        list_read, list_write = row_list.read_port(), row_list.write_port()
-        m.d.comb += [
-            list_write.en.eq(self.list_write.enable),
-            list_write.addr.eq(self.list_write.index),
-            list_write.data.eq(self.list_write.row),
-            list_read.addr.eq(entry),
-        ]
+        m.d.comb += self.rows.index.eq(entry)
 
         # The operation.
         m.d.comb += [
             self.o.payload.group.eq(group),
-            self.o.payload.row.eq(list_read.data),
+            self.o.payload.row.eq(self.rows.row),
             self.o.payload.column.eq(column),
             self.o.payload.offset.eq(offset),
             self.o.payload.slot.eq(slot),
@@ -131,7 +113,9 @@ class GemvSender(wiring.Component):
             with m.Case(_State.ACTIVATION):
                 m.d.comb += [
                     self.o.payload.operation.eq(PimOperation.ACTIVATION),
-                    self.bad_address.eq(entry >= config.row_list_entries),
+                    self.bad_address.eq(
+                        (entry >= config.row_list_entries) | (self.rows.row >= config.rows)
+                    ),
                 ]
                 with m.If(sent):
                     m.d.sync += [

@@ -10,9 +10,10 @@ from hw.export.repeated import repeated
 from hw.interconnect import head_layout
 from hw.isa import Opcode, Queue
 from hw.memory.commands import pim_layout
-from hw.npu.gemv_sender import GemvSender, list_layout
+from hw.npu.gemv_sender import GemvSender
 from hw.npu.instruction import operand_layout
 from hw.npu.result_writer import ResultWriter
+from hw.npu.row_list import RowListSignature
 from hw.npu.vector_sender import VectorSender
 
 __all__ = ["PimUnit"]
@@ -41,8 +42,8 @@ class PimUnit(wiring.Component):
         Pulses: the oldest VECTOR (bit 0), the oldest GEMV (bit 1) is complete.
     bad_address : ``Out(1)``
         Something outside of a memory is addressed; the unit stays there.
-    list_write : ``In(list_layout(config))``
-        Write of the row list.
+    rows : ``Out(RowListSignature(config))``
+        To the row list.
     o_pim : ``Out(stream.Signature(head_layout(pim_layout(config))))``
         Operations, to the link.
     read_busy : ``In(1)``
@@ -67,7 +68,7 @@ class PimUnit(wiring.Component):
                 "i": In(stream.Signature(operand_layout(Queue.PIM))),
                 "done": Out(2),
                 "bad_address": Out(1),
-                "list_write": In(list_layout(config)),
+                "rows": Out(RowListSignature(config)),
                 "o_pim": Out(stream.Signature(head_layout(pim_layout(config)))),
                 "read_busy": In(1),
                 "read": Out(access),
@@ -102,8 +103,8 @@ class PimUnit(wiring.Component):
             gemvs.o.ready.eq(self.o_pim.ready),
             self.o_pim.payload.eq(gemvs.o.payload),
             self.read.eq(vectors.read),
-            gemvs.list_write.eq(self.list_write),
         ]
+        wiring.connect(m, gemvs.rows, wiring.flipped(self.rows))
         with m.If(vectors.o.valid):
             m.d.comb += [
                 self.o_pim.payload[name].eq(vectors.o.payload[name])

@@ -12,10 +12,10 @@ from hw.memory.commands import pim_layout, request_layout
 from hw.npu.completion import AllReduce, Join
 from hw.npu.dma import DmaLane
 from hw.npu.dma_engine import tag_layout
-from hw.npu.gemv_sender import list_layout
 from hw.npu.instruction_queue import token_queues
 from hw.npu.matrix_unit import MatrixUnit
 from hw.npu.pim_unit import PimUnit
+from hw.npu.row_list import RowList, list_layout
 from hw.npu.sequencer import Sequencer, error_layout, queue_kinds
 from hw.npu.tile_memories import TileMemories
 from hw.npu.vector.units import VectorUnits
@@ -138,6 +138,7 @@ class Tile(wiring.Component):
         for c in range(self._config.channels):
             m.submodules[f"dma_{c}"] = lane = DmaLane(self._config)
             m.submodules[f"pim_{c}"] = pim = PimUnit(self._config)
+            m.submodules[f"row_list_{c}"] = row_list = RowList(self._config)
             lanes.append(lane)
             channel = getattr(self, f"channel_{c}")
             buffer = getattr(memories, f"lane_{c}")
@@ -146,6 +147,8 @@ class Tile(wiring.Component):
             wiring.connect(m, pim.o_pim, wiring.flipped(channel.pim))
             wiring.connect(m, wiring.flipped(channel.reads), lane.i_reads)
             wiring.connect(m, wiring.flipped(channel.writes), lane.i_writes)
+            wiring.connect(m, pim.rows, row_list.tiles)
+            wiring.connect(m, lane.rows, row_list.pages)
 
             # Reads of the buffer: stores go before vectors; both send the data on in the next
             # cycle. Writes: read answers and results never come together.
@@ -156,7 +159,7 @@ class Tile(wiring.Component):
                 channel.data.eq(buffer.read_data),
                 pim.result.eq(channel.results.valid),
                 pim.pim_done.eq(channel.pim_done),
-                pim.list_write.eq(getattr(self, f"list_write_{c}")),
+                row_list.write.eq(getattr(self, f"list_write_{c}")),
                 buffer.write.enable.eq(lane.buffer.enable | pim.write.enable),
                 buffer.write.place.eq(Mux(lane.buffer.enable, lane.buffer.place, pim.write.place)),
                 buffer.write_data.eq(
@@ -209,6 +212,12 @@ class Tile(wiring.Component):
                         port.payload.place.eq(operands.lane_address),
                         port.payload.place_stride.eq(operands.lane_stride),
                         port.payload.enable.eq(operands.lanes[c]),
+                    ]
+                if queue is Queue.TAIL:
+                    m.d.comb += [
+                        port.payload.paged.eq(operands.opcode == Opcode.LOAD_PAGES),
+                        port.payload.pages.eq(operands.pages),
+                        port.payload.list.eq(operands.list),
                     ]
 
     def _elaborate_matrix(self, m, sequencer, ring, memories):

@@ -58,7 +58,9 @@ def memories(config: Config) -> dict[str, int]:
 def accesses(config: Config, program: Program, queue: int, record: Record) -> Iterator[Access]:
     """Yield what an instruction reads and writes in the memories that queues share."""
     opcode = Opcode(record["opcode"])
-    if opcode in (Opcode.LOAD, Opcode.STORE):
+    if opcode is Opcode.LOAD_PAGES:
+        yield from _pages(config, program, record)
+    elif opcode in (Opcode.LOAD, Opcode.STORE):
         yield from _moves(config, opcode, queue, record)
     elif opcode is Opcode.WEIGHTS:
         yield from _ring(config, record["ring"], config.weight_tile_bytes, False)
@@ -99,6 +101,20 @@ def _moves(config: Config, opcode: Opcode, queue: int, record: Record) -> Iterat
             inside = ((record["rows"], record["lane_stride"]),)
             lane = f"lane buffer {channel}"
             yield Access(lane, record["lane_address"], nbytes, inside, not store)
+
+
+def _pages(config: Config, program: Program, record: Record) -> Iterator[Access]:
+    """Pages of the channels that take part, and where they go."""
+    nbytes = record["bursts"] * config.burst_bytes
+    rows, first, pages = record["rows"], record["list"], record["pages"]
+    for channel in range(config.channels):
+        if not record["lanes"] >> channel & 1:
+            continue
+        for page in program.row_lists[channel][first : first + pages].tolist():
+            start = page * config.banks * config.row_bytes + record["address"]
+            yield Access(f"channel {channel}", start, nbytes, ((rows, record["stride"]),), False)
+        inside = ((rows * pages, record["lane_stride"]),)
+        yield Access(f"lane buffer {channel}", record["lane_address"], nbytes, inside, True)
 
 
 def _pim(

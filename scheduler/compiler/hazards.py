@@ -99,7 +99,7 @@ class _Pass:
         retired[user] = index  # of its own sub-unit, everything before it
         writer = memory.writer[places]
         complete = retired.copy()
-        if opcode is Opcode.LOAD:  # its answers may overtake those of the loads before it
+        if opcode in (Opcode.LOAD, Opcode.LOAD_PAGES):  # answers may overtake earlier ones
             complete[user] = self.replay.clocks[queue][queue]
         else:
             complete[user] -= 1 + at_work

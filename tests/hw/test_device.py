@@ -464,6 +464,43 @@ def test_stores_are_complete_when_accepted_and_in_the_cells_at_the_end(device):
     assert retires[-1] >= writes[-1] + TINY.timing.nCWL + 3 + link
 
 
+def test_a_paged_tail_is_gathered_from_the_pages_of_each_channel(device):
+    # Keys of two heads of 16 elements, of the second one: a token a bank, four tokens a page.
+    build, head = Builder(), 32
+    rows = ([900, 6, 7, 5], [1023, 12, 0, 11])
+    build(
+        *(Queue.TAIL, Opcode.LOAD_PAGES, (), [Queue.STORE]),
+        address=head,
+        bursts=head // TINY.burst_bytes,
+        rows=TINY.banks,
+        stride=TINY.row_bytes,
+        lanes=0b11,
+        lane_address=0x200,
+        lane_stride=head,
+        pages=3,
+        list=1,
+    )
+    nbytes = 3 * TINY.banks * head
+    for channel in range(2):
+        build(
+            *(Queue.STORE, Opcode.STORE, () if channel else [Queue.TAIL]),
+            address=0x8000,
+            bursts=nbytes // TINY.burst_bytes,
+            rows=1,
+            lanes=1 << channel,
+            lane_address=0x200,
+        )
+    outputs = {f"tail {channel}": Block(channel, 0x8000, nbytes) for channel in range(2)}
+    contents = [memory(3), memory(4)]
+    result = check(device, build.program(rows, outputs), contents)
+    assert_legal(result)
+    for channel, content in enumerate(contents):
+        pages = content.reshape(TINY.rows, TINY.banks, TINY.row_bytes)[list(rows[channel][1:])]
+        assert result.outputs[f"tail {channel}"] == pages[:, :, head : 2 * head].tobytes()
+    reads = result.trace[np.isin(result.trace["command"], [Command.RD.value, Command.RDA.value])]
+    assert len(reads) == 2 * nbytes // TINY.burst_bytes
+
+
 def test_address_outside_of_a_memory_stops_the_device(device):
     build = Builder()
     build(

@@ -57,6 +57,8 @@ def assert_works_after_reset(device):
 
 
 TRANSFER = "address=0 bursts=1 rows=1 lanes=2"
+PAGES = "LOAD_PAGES bursts=1 rows=1 pages=1 lanes=2"
+PAGE_BYTES = TINY.banks * TINY.row_bytes
 NORM = "NORM rows=1 n=4 a=0 b=0 c=0"
 GEMV = "GEMV tiles=1 length=200 gemvs=1 k=1 slots=1"
 LANES = f"{LANE_SPACE:#x}"
@@ -68,6 +70,9 @@ LANES = f"{LANE_SPACE:#x}"
         (Queue.LOAD, "LOAD bursts=1 rows=1", f"LOAD address={TINY.channel_bytes} bursts=1 rows=1"),
         (Queue.LOAD, "LOAD bursts=1 rows=1", "LOAD address=8 bursts=1 rows=1"),
         (Queue.TAIL, f"LOAD {TRANSFER}", f"LOAD {TRANSFER} lane_address={TINY.lane_buffer_bytes}"),
+        (Queue.TAIL, f"{PAGES} address=0", f"{PAGES} address={PAGE_BYTES}"),
+        (Queue.TAIL, f"{PAGES} address=0", f"{PAGES} address=0 rows=2 stride={PAGE_BYTES}"),
+        (Queue.TAIL, f"LOAD {TRANSFER}", f"{PAGES} list={TINY.row_list_entries}"),
         (Queue.STORE, f"STORE {TRANSFER}", f"STORE {TRANSFER} lane_address=0x44"),
         (Queue.MATRIX, "DRAIN rows=1", f"WEIGHTS ring={TINY.weight_ring_bytes}"),
         (Queue.MATRIX, "WEIGHTS", "GEMM rows=2 stride=0x8000"),
@@ -130,4 +135,23 @@ def test_deadlock_names_every_instruction_that_waits(device):
     assert (error.cause, error.queue, error.index) == ("deadlock", None, None)
     heads = re.match(r"^a deadlock: still to start are (.*)$", str(error))[1].split("; ")
     assert heads == ["load[0] LOAD wait:link", "link[0] ALLREDUCE wait:matrix signal:load"]
+    assert_works_after_reset(device)
+
+
+@pytest.mark.parametrize(
+    ("queue", "instruction"),
+    [
+        (Queue.TAIL, "LOAD_PAGES bursts=2 rows=1 pages=3 lanes=2"),
+        (Queue.PIM + 1, "GEMV tiles=3 length=200 gemvs=1 k=1 slots=1"),
+    ],
+)
+@pytest.mark.parametrize("row", [TINY.rows, 2 * TINY.rows - 1, 100 * TINY.rows])
+def test_an_entry_of_the_row_list_that_names_no_row_is_named(device, queue, instruction, row):
+    name = queue_name(queue)
+    lines = f".rows 1 3 4 {row}\n{name} {instruction.replace('=3', '=2', 1)}\n{name} {instruction}"
+    error = fails(device, program(lines))
+    assert (error.cause, error.queue, error.index) == ("address", queue, 1)
+    where = f": it reads rows of channel 1 from {row:#x} to {row + 1:#x}, which ends at 0x400"
+    assert str(error).startswith(f"address in {name}[1] {instruction.split()[0]} ")
+    assert str(error).endswith(where)
     assert_works_after_reset(device)

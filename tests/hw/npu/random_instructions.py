@@ -154,7 +154,27 @@ class RandomInstructions:
         return fields
 
     def _tail(self):
-        self._emit(Queue.TAIL, lambda: self._lanes(Opcode.LOAD))
+        if self.rng.random() < 0.5:
+            self._emit(Queue.TAIL, lambda: self._lanes(Opcode.LOAD))
+            return
+        pages = self._pick(0 if self.rng.random() < 0.1 else 1, 3)
+        channels = range(self.config.channels)
+        starts = [len(self.generator.row_lists[channel]) for channel in channels]
+        start = max(starts)
+        if start + pages > self.config.row_list_entries:
+            start = self._pick(0, min(starts) - pages)  # pages of an earlier one
+        for channel in channels:
+            rows = self.generator.row_lists[channel]
+            missing = max(start + pages - len(rows), 0)
+            rows += self.rng.integers(0, self.config.rows, missing).tolist()
+        place = {"pages": pages, "list": start}
+        page_bytes = self.config.banks * self.config.row_bytes
+
+        def draw():
+            fields = self._lanes(Opcode.LOAD_PAGES) | place
+            return fields | {"address": fields["address"] % page_bytes}
+
+        self._emit(Queue.TAIL, draw)
 
     def _store(self):
         self._emit(Queue.STORE, lambda: self._lanes(Opcode.STORE))

@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
 
 from hw.memory.commands import Request
 from hw.npu.dma import DmaLane
 from hw.npu.dma_engine import Engine, tag_layout
+from hw.npu.row_list import RowList, no_row
 from hw.presets import TINY
 
 BURST = TINY.burst_bytes
@@ -74,7 +77,10 @@ class Channel:
 
 
 async def push(ctx, port, **fields):
-    for name, value in {"enable": 1, "place_stride": 0, "stride": 0, **fields}.items():
+    rest = {"enable": 1, "place_stride": 0, "stride": 0}
+    if "paged" in port.payload.shape().members:
+        rest |= {"paged": 0, "pages": 0, "list": 0}
+    for name, value in (rest | fields).items():
         ctx.set(port.payload[name], value)
     ctx.set(port.valid, 1)
     await ctx.tick().until(port.ready)
@@ -235,3 +241,147 @@ def test_address_outside_of_a_memory_is_reported_and_not_sent(simulate, port, fi
     engine = {"i_load": Engine.LOAD, "i_tail": Engine.TAIL, "i_store": Engine.STORE}[port]
     assert channel.errors == 1 << engine.value
     assert len(channel.requests) < fields["bursts"] * fields["rows"]
+
+
+PAGE = TINY.banks * TINY.row_bytes
+
+
+class Paged:
+    """A lane with its row list, which holds random rows."""
+
+    def __init__(self, rng):
+        self.lane, self.row_list = DmaLane(TINY), RowList(TINY)
+        self.top = Module()
+        self.top.submodules += [self.lane, self.row_list]
+        wiring.connect(self.top, self.lane.rows, self.row_list.pages)
+        self.rows = [int(row) for row in rng.integers(0, TINY.rows, 64)]
+
+    async def write_list(self, ctx):
+        ctx.set(self.row_list.write.enable, 1)
+        for index, row in enumerate(self.rows):
+            ctx.set(self.row_list.write.index, index)
+            ctx.set(self.row_list.write.row, row)
+            await ctx.tick()
+        ctx.set(self.row_list.write.enable, 0)
+
+    def expected(self, transfer):
+        """Return pairs of a burst's channel address and its place."""
+        fields = {name: transfer[name] for name in ("bursts", "stride", "place_stride", "rows")}
+        if not transfer["paged"]:
+            return expected(transfer["address"], place=transfer["place"], ring=False, **fields)
+        result = []
+        for number in range(transfer["pages"]):
+            start = self.rows[transfer["list"] + number] * PAGE + transfer["address"]
+            place = transfer["place"] + number * transfer["rows"] * transfer["place_stride"]
+            result += expected(start, place=place, ring=False, **fields)
+        return result
+
+
+def random_transfer(rng, index):
+    """Draw a transfer into places of its own; two of three are paged."""
+    bursts, rows, pages = (int(x) for x in rng.integers(1, 5, 3))
+    stride = int(rng.integers(bursts, 7)) * BURST
+    room = PAGE - (rows - 1) * stride - bursts * BURST
+    return {
+        "paged": int(rng.random() < 0.67),
+        "pages": pages,
+        "list": int(rng.integers(0, 60)),
+        "address": int(rng.integers(0, room // BURST + 1)) * BURST,
+        "bursts": bursts,
+        "rows": rows,
+        "stride": stride,
+        "place": index * 64 * BURST,
+        "place_stride": 4 * BURST,
+    }
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_paged_transfers_gather_the_rows_of_their_pages(simulate, seed):
+    rng = np.random.default_rng(seed)
+    paged = Paged(rng)
+    channel = Channel(paged.lane, rng, (5, 40), ready=0.8)
+    transfers = [random_transfer(rng, index) for index in range(20)]
+
+    async def testbench(ctx):
+        await paged.write_list(ctx)
+        for transfer in transfers:
+            await push(ctx, paged.lane.i_tail, **transfer)
+        while len(channel.done[Engine.TAIL]) < len(transfers):
+            await ctx.tick()
+
+    simulate(paged.top, testbench, background=[channel.run], deadline=5000)
+    assert not channel.errors
+    want = [pair for transfer in transfers for pair in paged.expected(transfer)]
+    assert [(address, place) for _c, _e, address, place in channel.requests] == want
+    assert channel.landed[Engine.TAIL] == {place: address for address, place in want}
+
+
+def test_a_page_costs_no_cycle_and_a_paged_transfer_one(simulate):
+    rng = np.random.default_rng(5)
+    paged = Paged(rng)
+    channel = Channel(paged.lane, rng, (2, 3), ready=1.0)
+    transfers = [random_transfer(rng, index) for index in range(24)]
+    taken = []
+
+    async def testbench(ctx):
+        await paged.write_list(ctx)
+        for transfer in transfers:
+            await push(ctx, paged.lane.i_tail, **transfer)
+            taken.append(channel.cycle)
+        while len(channel.done[Engine.TAIL]) < len(transfers):
+            await ctx.tick()
+
+    simulate(paged.top, testbench, background=[channel.run], deadline=5000)
+    cycles = iter([cycle for cycle, *_rest in channel.requests])
+    free = taken[0] + 2  # the cycle before that in which an unpaged transfer's first can go out
+    for transfer in transfers:
+        bursts = transfer["rows"] * transfer["bursts"]
+        if transfer["paged"]:
+            bursts *= transfer["pages"]
+        sent = [next(cycles) for _ in range(bursts)]
+        assert sent == list(range(sent[0], sent[0] + bursts))
+        assert sent[-1] - free == bursts + transfer["paged"], transfer
+        free = sent[-1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "served"),
+    [
+        ({"address": PAGE - BURST, "bursts": 2}, 1),  # behind the end of the page
+        ({"rows": 2, "stride": PAGE}, 1),
+        ({"address": 8}, 0),
+        ({"place": TINY.lane_buffer_bytes - BURST, "place_stride": BURST, "pages": 2}, 1),
+        ({"list": TINY.row_list_entries - 1, "pages": 2}, 1),  # behind the end of the list
+        ({"list": 2, "pages": 3}, 1),  # the entry after names no row
+    ],
+)
+def test_what_is_outside_of_a_page_or_of_the_list_is_refused(simulate, changes, served):
+    paged = Paged(np.random.default_rng(1))
+    paged.rows[3] = no_row(TINY)
+    channel = Channel(paged.lane, np.random.default_rng(1), (2, 3))
+    transfer = {"paged": 1, "pages": 1, "list": 0, "address": 0, "bursts": 1, "rows": 1, "place": 0}
+
+    async def testbench(ctx):
+        await paged.write_list(ctx)
+        await push(ctx, paged.lane.i_tail, **(transfer | changes))
+        await ctx.tick().repeat(20)
+
+    simulate(paged.top, testbench, background=[channel.run], deadline=200)
+    assert channel.errors == 1 << Engine.TAIL.value
+    assert len(channel.requests) == served
+    assert not channel.done[Engine.TAIL]
+
+
+def test_a_paged_transfer_without_pages_is_empty(simulate):
+    paged = Paged(np.random.default_rng(1))
+    channel = Channel(paged.lane, np.random.default_rng(1), (2, 3))
+
+    async def testbench(ctx):
+        await push(
+            *(ctx, paged.lane.i_tail), paged=1, pages=0, address=0, bursts=1, rows=1, place=0
+        )
+        while not channel.done[Engine.TAIL]:
+            await ctx.tick()
+
+    simulate(paged.top, testbench, background=[channel.run], deadline=100)
+    assert not channel.requests

@@ -4,10 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
 
 from hw.isa import Opcode
 from hw.memory.commands import PimOperation
 from hw.npu.pim_unit import PimUnit
+from hw.npu.row_list import RowList
 from hw.presets import TINY
 
 BURST = TINY.burst_bytes
@@ -112,6 +115,10 @@ class Bench:
     def __init__(self, config=TINY, seed=0, ready=0.6, busy=0.3):
         self.config = config
         self.dut = PimUnit(config)
+        self.row_list = RowList(config)
+        self.top = Module()
+        self.top.submodules += [self.dut, self.row_list]
+        wiring.connect(self.top, self.dut.rows, self.row_list.tiles)
         self.rng = np.random.default_rng(seed)
         self.rows = [int(row) for row in self.rng.integers(0, config.rows, 32)]
         self.ready, self.busy = ready, busy
@@ -125,11 +132,11 @@ class Bench:
 
     async def write_list(self, ctx):
         for index, row in enumerate(self.rows):
-            ctx.set(self.dut.list_write.enable, 1)
-            ctx.set(self.dut.list_write.index, index)
-            ctx.set(self.dut.list_write.row, row)
+            ctx.set(self.row_list.write.enable, 1)
+            ctx.set(self.row_list.write.index, index)
+            ctx.set(self.row_list.write.row, row)
             await ctx.tick()
-        ctx.set(self.dut.list_write.enable, 0)
+        ctx.set(self.row_list.write.enable, 0)
 
     async def push(self, ctx, record):
         for name, value in record.items():
@@ -197,7 +204,7 @@ def test_operations_follow_the_instruction_set(simulate, config, read):
             await bench.push(ctx, record)
         await ctx.tick().repeat(300)
 
-    simulate(bench.dut, testbench, background=[bench.controller], deadline=1000)
+    simulate(bench.top, testbench, background=[bench.controller], deadline=1000)
     bench.check(records)
     assert not bench.bad
     vectors = [record for record in records if record["opcode"] is Opcode.VECTOR]
@@ -222,7 +229,7 @@ def test_an_operation_leaves_every_cycle(simulate):
             await ctx.tick()
         assert bench.cycle - started <= len(operations(TINY, bench.rows, GEMV)) + 1
 
-    simulate(bench.dut, testbench, background=[bench.controller], deadline=200)
+    simulate(bench.top, testbench, background=[bench.controller], deadline=200)
 
 
 @pytest.mark.parametrize("config", [TINY, WIDE], ids=["tiny", "wide"])
@@ -252,7 +259,7 @@ def test_results_go_to_their_places_and_complete_the_instruction(simulate, confi
         ctx.set(bench.dut.result, 0)
         await ctx.tick().repeat(3)
 
-    simulate(bench.dut, testbench, background=[bench.controller], deadline=1000)
+    simulate(bench.top, testbench, background=[bench.controller], deadline=1000)
     assert places == [place for record in records for place in result_places(config, record)]
     counts = np.cumsum([len(result_places(config, record)) for record in records])
     assert [cycle for cycle, unit in bench.done if unit == 1] == [
@@ -280,7 +287,7 @@ def test_gemv_that_reads_nothing_is_complete_when_its_last_tile_ends(simulate):
         ctx.set(bench.dut.result, 0)
         await ctx.tick().repeat(2)
 
-    simulate(bench.dut, testbench, background=[bench.controller], deadline=300)
+    simulate(bench.top, testbench, background=[bench.controller], deadline=300)
     ends = bench.tile_ends
     assert [cycle for cycle, _unit in bench.done[:2]] == [ends[1] + 2, ends[4] + 2]
     assert len(bench.done) == 3
@@ -307,7 +314,7 @@ def test_what_lies_outside_is_reported_and_not_sent(simulate, record):
         await bench.push(ctx, record)
         await ctx.tick().repeat(60)
 
-    simulate(bench.dut, testbench, background=[bench.controller], deadline=100)
+    simulate(bench.top, testbench, background=[bench.controller], deadline=100)
     assert bench.bad
     assert len(bench.operations) < max(1, len(operations(TINY, [0] * 2048, record)))
 
@@ -323,4 +330,4 @@ def test_result_outside_of_the_lane_buffer_is_reported(simulate):
         assert ctx.get(bench.dut.bad_address)
         assert not ctx.get(bench.dut.write.enable)
 
-    simulate(bench.dut, testbench, background=[bench.controller], deadline=100)
+    simulate(bench.top, testbench, background=[bench.controller], deadline=100)

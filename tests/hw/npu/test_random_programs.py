@@ -30,7 +30,7 @@ SMALL = replace(
     row_list_entries=32,
 )
 
-TRANSFERS = (Opcode.LOAD, Opcode.STORE)
+TRANSFERS = (Opcode.LOAD, Opcode.LOAD_PAGES, Opcode.STORE)
 
 
 def traffic(config, program):
@@ -43,7 +43,8 @@ def traffic(config, program):
             if opcode in TRANSFERS:
                 if queue == Queue.LOAD or r["lanes"] >> channel & 1:
                     kind = "write" if opcode is Opcode.STORE else "read"
-                    count[kind] += r["rows"] * r["bursts"]
+                    pages = r["pages"] if opcode is Opcode.LOAD_PAGES else 1
+                    count[kind] += pages * r["rows"] * r["bursts"]
             elif queue == Queue.PIM + channel and opcode is Opcode.VECTOR:
                 count["gwrite"] += r["rows"] * r["bursts"]
             elif queue == Queue.PIM + channel and opcode is Opcode.GEMV:
