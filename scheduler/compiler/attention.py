@@ -1,6 +1,7 @@
 """Attention of one request: logits and values in the banks, softmax and tail on the vector unit."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -67,38 +68,56 @@ class AttentionCompiler:
 
     def store_values(self, decode: Decode, layer: int, qkv: Buffer, label: Label) -> None:
         """Store the new token's values, of all heads, in the tail, for later iterations."""
-        config, geometry = self.config, self.geometry
+        geometry = self.geometry
         column = self.layout.value_column
         in_tail = decode.position % geometry.v_tokens
-        self.builder.emit(
-            Queue.STORE,
-            Opcode.STORE,
-            label,
-            reads=qkv.part(column, self.shape.d_kv),
-            address=self._address(int(decode.tail_rows[layer])) + in_tail * geometry.token_bytes,
-            bursts=geometry.token_bytes // config.burst_bytes,
-            rows=1,
-            lanes=1 << decode.channel,
-            lane_address=qkv.offset + column * 2,
-        )
+        first = in_tail * geometry.token_bytes
+        for start, nbytes in self._page_pieces(first, geometry.token_bytes):
+            page, offset = divmod(start, self._page_bytes)
+            self.builder.emit(
+                Queue.STORE,
+                Opcode.STORE,
+                label,
+                reads=qkv.part(column, self.shape.d_kv),
+                address=self._address(int(decode.tail_rows[layer, page])) + offset,
+                bursts=nbytes // self.config.burst_bytes,
+                rows=1,
+                lanes=1 << decode.channel,
+                lane_address=qkv.offset + column * 2 + start - first,
+            )
 
     def load_tail(self, decode: Decode, layer: int, work: WorkBuffers, label: Label) -> None:
         """Load the tail as earlier iterations have left it: before its new values are there."""
         config, geometry = self.config, self.geometry
         in_tail = decode.position % geometry.v_tokens
-        if not in_tail:
-            return
-        self.builder.emit(
-            Queue.TAIL,
-            Opcode.LOAD,
-            label,
-            writes=[work.loaded],
-            address=self._address(int(decode.tail_rows[layer])),
-            bursts=in_tail * geometry.token_bytes // config.burst_bytes,
-            rows=1,
-            lanes=1 << decode.channel,
-            lane_address=work.tail.offset,
-        )
+        pages, rest = divmod(in_tail * geometry.token_bytes, self._page_bytes)
+        tail_rows = decode.tail_rows[layer]
+        if pages:
+            self.builder.emit(
+                Queue.TAIL,
+                Opcode.LOAD_PAGES,
+                label,
+                writes=[work.loaded],
+                bursts=self._page_bytes // config.burst_bytes,
+                rows=1,
+                lanes=1 << decode.channel,
+                lane_address=work.tail.offset,
+                lane_stride=self._page_bytes,
+                pages=pages,
+                list=self._list(decode.channel, tail_rows[:pages]),
+            )
+        if rest:
+            self.builder.emit(
+                Queue.TAIL,
+                Opcode.LOAD,
+                label,
+                writes=[work.loaded],
+                address=self._address(int(tail_rows[pages])),
+                bursts=rest // config.burst_bytes,
+                rows=1,
+                lanes=1 << decode.channel,
+                lane_address=work.tail.offset + pages * self._page_bytes,
+            )
 
     def add_values(self, decode: Decode, qkv: Buffer, work: WorkBuffers, label: Label) -> None:
         """Put the new token's values behind the tail, without a way through the channel."""
@@ -330,8 +349,21 @@ class AttentionCompiler:
                 lane_stride=bank_bytes,
             )
 
+    @property
+    def _page_bytes(self) -> int:
+        """Bytes of a row of all banks."""
+        return self.config.banks * self.config.row_bytes
+
+    def _page_pieces(self, first: int, nbytes: int) -> Iterator[tuple[int, int]]:
+        """Cut bytes of a tail into those that lie in one page each: where they start, how many."""
+        start = first
+        while start < first + nbytes:
+            end = min(first + nbytes, start - start % self._page_bytes + self._page_bytes)
+            yield start, end - start
+            start = end
+
     def _address(self, row: int) -> int:
-        return row * self.config.banks * self.config.row_bytes
+        return row * self._page_bytes
 
     def _stored_keys(self, decode: Decode, layer: int, heads: range) -> list[Region]:
         """Return the regions of the new token's keys that belong to KV heads."""

@@ -27,8 +27,8 @@ class Decode:
     position
         Tokens in the cache before this one.
     k_rows, v_rows, tail_rows
-        DRAM rows of its pages: ``[layer, part, page]`` for keys and values, ``[layer]`` for the
-        first row of the tail.
+        DRAM rows of its pages: ``[layer, part, page]`` for keys and values, ``[layer, row]`` for
+        the tail.
     """
 
     request: int

@@ -1,9 +1,9 @@
 """DRAM rows for the keys and values of requests: which rows of a channel belong to whom.
 
 A *row* is the same row of all banks of a channel: a page of keys (B tokens) or of values (T tokens)
-takes one for every group of heads that fits (:class:`KvGeometry`). V's tail takes rows that follow
-one another. All rows that a request may ever need are allocated when it is admitted, so a resident
-request never waits for memory.
+takes one for every group of heads that fits (:class:`KvGeometry`), and V's tail as many as its
+bytes fill. No two rows need to follow one another: programs name each. All rows that a request may
+ever need are allocated when it is admitted, so a resident request never waits for memory.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class KvRows:
     k_rows, v_rows
         ``[layer, part, page]``: pages of B tokens of keys, of T tokens of values.
     tail_rows
-        ``[layer]``: the first row of V's tail; the others of the tail follow it.
+        ``[layer, row]``: the rows of V's tail, in the order of its bytes.
     """
 
     channel: int
@@ -40,8 +40,7 @@ class KvRows:
 class KvPages:
     """Allocates rows from ``first_row`` on.
 
-    Pages take the lowest free rows. Tails lie on a grid from the last row down, so pages and tails
-    come into each other's way only when a channel is nearly full.
+    Pages take the lowest free rows, tails the highest.
 
     Parameters
     ----------
@@ -113,7 +112,7 @@ class KvPages:
         k_rows = pages[: shape.layers * geometry.k_parts * k_pages]
         v_rows = pages[len(k_rows) :]
         self._free[channel, pages] = False
-        self._free[channel, self._whole(tails)] = False
+        self._free[channel, tails] = False
         rows = self._rows[request] = KvRows(
             channel=channel,
             k_rows=k_rows.reshape(shape.layers, geometry.k_parts, k_pages),
@@ -133,23 +132,15 @@ class KvPages:
         rows = self._rows.pop(request, None)
         if rows is None:
             raise ValueError(f"request {request} must have rows to be freed")
-        for part in (rows.k_rows.ravel(), rows.v_rows.ravel(), self._whole(rows.tail_rows)):
+        for part in (rows.k_rows, rows.v_rows, rows.tail_rows):
             self._free[rows.channel, part] = True
 
-    def _whole(self, tails: np.ndarray) -> np.ndarray:
-        """Return all rows of tails by their first ones."""
-        return np.asarray(np.add.outer(tails, np.arange(self.geometry.tail_rows)).ravel())
-
     def _choose(self, free: np.ndarray, context: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return rows for pages, and first rows of tails, or nothing if there are too few."""
+        """Return rows for pages, and those of tails by layer, or nothing if there are too few."""
         layers, size = self.shape.layers, self.geometry.tail_rows
-        free = free.copy()
-        blocks = free[::-1][: len(free) // size * size].reshape(-1, size).all(axis=1)
-        found = np.flatnonzero(blocks)[:layers]
-        if len(found) < layers:
+        rows = np.flatnonzero(free)
+        needed = self.rows_needed(context)
+        if len(rows) < needed:
             return None
-        tails = len(free) - (found + 1) * size
-        free[self._whole(tails)] = False
-        needed = self.rows_needed(context) - layers * size
-        pages = np.flatnonzero(free)[:needed]
-        return (pages, tails) if len(pages) == needed else None
+        tails = rows[len(rows) - layers * size :].reshape(layers, size)[::-1]
+        return rows[: needed - layers * size], tails

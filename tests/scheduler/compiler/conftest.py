@@ -42,7 +42,8 @@ class Batch:
             geometry = self.geometry
             keys = take(geometry.k_parts, -(-context // config.banks))
             values = take(geometry.v_parts, -(-context // geometry.v_tokens))
-            self.pages.append((keys, values, take(1, geometry.tail_rows)[:, 0, 0]))
+            tail = take(1, geometry.tail_rows)[:, 0, ::-1]  # no two rows follow one another
+            self.pages.append((keys, values, tail))
 
     def reference(self):
         reference = Reference(self.config)

@@ -17,8 +17,9 @@ def pages():
 
 
 def every_row(pages, rows):
-    tails = [first + i for first in rows.tail_rows for i in range(pages.geometry.tail_rows)]
-    return [*rows.k_rows.ravel().tolist(), *rows.v_rows.ravel().tolist(), *map(int, tails)]
+    return [
+        row for part in (rows.k_rows, rows.v_rows, rows.tail_rows) for row in part.ravel().tolist()
+    ]
 
 
 def test_pages_of_keys_hold_a_token_a_bank_and_pages_of_values_are_complete(pages):
@@ -35,7 +36,7 @@ def test_rows_have_the_shapes_that_the_compiler_takes(pages):
     assert rows.channel == 1
     assert rows.k_rows.shape == (2, geometry.k_parts, 5)
     assert rows.v_rows.shape == (2, geometry.v_parts, 2)
-    assert rows.tail_rows.shape == (2,)
+    assert rows.tail_rows.shape == (2, geometry.tail_rows)
 
 
 def test_no_row_has_two_owners(pages):
