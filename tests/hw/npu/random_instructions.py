@@ -3,24 +3,15 @@
 import numpy as np
 
 from hw.accesses import outside
-from hw.isa import Element, Format, Function, Norm, Opcode, Queue, Reduce, Tail, lane_tile_address
-from hw.npu.vector.schedule import Schedule
+from hw.isa import Format, Opcode, Queue, lane_tile_address
 from hw.npu.weight_ring import piece_bytes, stripe_bytes
 from scheduler.compiler.pim_tile import tile_cycles
+from tests.hw.npu.random_vector_operands import IN_PLACE, VARIANTS, vector_operands
 
 __all__ = ["RandomInstructions"]
 
 #: How often each kind of instruction is drawn, relative to the others.
 SHARES = {"load": 2, "tail": 3, "store": 3, "matrix": 6, "vector": 8, "pim": 5, "link": 1}
-
-VECTOR = (
-    *((Opcode.ELEMENTWISE, function) for function in Element),
-    *((Opcode.FUNCTION, function) for function in Function),
-    *((Opcode.NORM, function) for function in Norm),
-    *((Opcode.REDUCE, function) for function in Reduce),
-    *((Opcode.TAIL, function) for function in Tail),
-    *((code, 0) for code in (Opcode.ROTARY, Opcode.TRANSPOSE, Opcode.ARGMAX, Opcode.SOFTMAX)),
-)
 
 
 class RandomInstructions:
@@ -241,67 +232,13 @@ class RandomInstructions:
     # Vector units.
 
     def _vector(self):
-        opcode, function = VECTOR[self._pick(0, len(VECTOR) - 1)]
+        opcode, function = VARIANTS[self._pick(0, len(VARIANTS) - 1)]
         queue = Queue.EPILOGUE if self.rng.random() < 0.5 else Queue.ATTENTION
-        in_place = opcode in (Opcode.ELEMENTWISE, Opcode.FUNCTION, Opcode.SOFTMAX)
         self._emit(
-            queue, lambda: self._vector_operands(opcode, function, in_place), in_place=in_place
+            queue,
+            lambda: vector_operands(self.config, self.rng, opcode, function),
+            in_place=opcode in IN_PLACE,
         )
-
-    def _tile_address(self, unit):
-        place = self._multiple(unit, 2048)
-        space = self._pick(-1, self.config.channels - 1)
-        return place if space < 0 else lane_tile_address(space, place)
-
-    def _vector_operands(self, opcode, function, in_place):
-        lanes = self.config.lanes
-        wide, narrow = 4 * lanes, 2 * lanes
-        n = lanes * self._pick(1, 4)
-        fields = {"opcode": opcode, "function": function, "rows": self._pick(1, 5), "n": n}
-        if self.rng.random() < 0.03:
-            fields["rows"] = 0
-        formats = {name: self._pick(0, 1) for name in "abo"}
-        fields |= {f"{name}_format": value for name, value in formats.items()}
-        m = 1
-        if opcode in (Opcode.SOFTMAX, Opcode.ARGMAX, Opcode.REDUCE):
-            fields["n"] = self._pick(max(1, n - lanes + 1), n)
-        elif opcode in (Opcode.ROTARY, Opcode.TAIL):
-            fields["m"] = m = self._pick(1, 3)
-        elif opcode is Opcode.TRANSPOSE:
-            return self._transpose(fields)
-        for name in "abco":
-            size = wide if formats.get(name, 0) == Format.BINARY32 else narrow
-            if (name == "a" and opcode in (Opcode.SOFTMAX, Opcode.ARGMAX, Opcode.TAIL)) or (
-                name == "o" and opcode is Opcode.ARGMAX
-            ):
-                size = wide
-            if name == "c" and opcode is Opcode.NORM and formats["b"] == Format.BINARY32:
-                size = wide
-            least = 0 if name != "o" else 1
-            fields[name] = self._tile_address(size)
-            fields[f"{name}_stride"] = size * self._pick(least, 12)
-        if opcode is Opcode.TAIL:
-            fields["b"] += 2 * self._pick(0, 2)
-            fields["b_stride"] = 2 * self._pick(m, 9)
-        if in_place and self.rng.random() < 0.3 and formats["o"] <= formats["a"]:
-            fields |= {"o": fields["a"], "o_stride": fields["a_stride"]}
-        scale = np.float32(1 / fields["n"] if opcode is not Opcode.SOFTMAX else 0.25)
-        return fields | {"x": int(scale.view(np.uint32)), "y": 0x3727C5AC}  # y: 1e-5
-
-    def _transpose(self, fields):
-        schedule = Schedule.of(self.config)
-        rows = schedule.run * self._pick(1, 2)
-        unit = 2 * schedule.run
-        width = 2 * self.config.lanes
-        o_stride = unit * self._pick(rows // schedule.run, 4)
-        return fields | {
-            "rows": rows,
-            "a": self._tile_address(width),
-            "a_stride": width * self._pick(0, 12),
-            "o": self._tile_address(unit),
-            "o_stride": o_stride,
-            "c_stride": o_stride * self.config.banks,
-        }
 
     # PIM.
 

@@ -103,3 +103,20 @@ def test_loads_into_the_same_bytes_need_a_token_of_their_own_queue():
         r"at 0x0 these are not: tail\[0\] LOAD .* \(writes\), tail\[1\] LOAD .* \(writes\)$",
     ):
         check_hazards(config, assemble(text.format("", "")))
+
+
+def test_a_page_that_is_stored_to_is_loaded_behind_a_token():
+    pages = "LOAD_PAGES address=32 bursts=2 rows=1 lanes=1 lane_address=0x400 pages=2 list=1"
+    ends = "\n".join(f"{queue_name(queue)} END" for queue in range(PIM0 + 1))
+    page_bytes = TINY.banks * TINY.row_bytes
+    store = f"store STORE address={7 * page_bytes + 48} bursts=1 rows=1 lanes=1"
+    text = f".channels 1\n.rows 0 7 9 7\n{store} {{}}\ntail {pages} {{}}\n{ends}"
+    config = replace(TINY, channels=1)
+    check_hazards(config, assemble(text.format("signal:tail", "wait:store")))
+    with pytest.raises(
+        ValueError,
+        match=r"^instructions that share bytes of the channel 0 must be ordered by tokens, but at "
+        r"0xe30 these are not: store\[0\] STORE .* \(writes\), tail\[0\] LOAD_PAGES .* "
+        r"\(reads\)$",
+    ):
+        check_hazards(config, assemble(text.format("", "")))

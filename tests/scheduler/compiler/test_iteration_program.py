@@ -227,6 +227,21 @@ def test_serial_plus_overlaps_attention_with_qkv_and_projection(batch, schedule)
     assert (waited_for(program, Queue.MATRIX, projection)[Queue.ATTENTION] < tail) == plus
 
 
+def test_a_tail_is_loaded_from_its_pages_wherever_they_lie(batch):
+    requests = batch([32])
+    program = requests.compile([1], [15], Schedule.HEADS)  # 7 tokens of 128 bytes, 4 a page
+    stream, tail_rows = program.streams[Queue.TAIL], requests.pages[0][2]
+    paged = stream[stream["opcode"] == Opcode.LOAD_PAGES]
+    rest = stream[np.flatnonzero(stream["opcode"] == Opcode.LOAD_PAGES) + 1]
+    assert len(paged) == requests.shape.layers
+    first = [program.row_lists[0][entry] for entry in paged["list"]]
+    assert (paged["pages"] == 1).all()
+    np.testing.assert_array_equal(first, tail_rows[:, 0])
+    page_bytes = TINY.banks * TINY.row_bytes
+    np.testing.assert_array_equal(rest["address"], tail_rows[:, 1] * page_bytes)
+    np.testing.assert_array_equal(rest["bursts"] * TINY.burst_bytes, 7 * 128 - page_bytes)
+
+
 def test_weights_are_loaded_as_far_ahead_as_the_ring_allows(batch):
     # in every schedule, across operators and blocks: LOAD waits for nobody but the ring's reader
     for schedule in Schedule:
