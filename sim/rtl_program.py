@@ -53,7 +53,10 @@ class Streams:
 
 
 def pack_program(config: Config, program: Program) -> Streams:
-    """Return the words of a program as the ports of the device take them."""
+    """Return the words of a program as the ports of the device take them.
+
+    A number in a row list that is no row of the channel becomes one that the device knows for such.
+    """
     words = []
     for queue, stream in enumerate(program.streams):
         kind = queue_kind(queue)

@@ -136,8 +136,10 @@ class DmaEngine(wiring.Component):
         row_ends, page_ends, ends = Signal(), Signal(), Signal()
         step = Signal()
         number, room = self._window(m, step, empty, ends)
-        if self._engine is Engine.TAIL:
-            m.submodules.page_walk = walk = PageWalk(config)
+        walk = PageWalk(config) if self._engine is Engine.TAIL else None
+        ready, last_page, no_pages = 1, 1, 0
+        if walk:
+            m.submodules.page_walk = walk
             wiring.connect(m, walk.rows, wiring.flipped(self.rows))
             m.d.comb += [
                 walk.start.eq(descriptors.r_en & descriptors.r_rdy & following.paged),
@@ -147,8 +149,6 @@ class DmaEngine(wiring.Component):
             ]
             ready, last_page = walk.ready, ~now.paged | walk.last
             no_pages = following.paged & (following.pages == 0)
-        else:
-            ready, last_page, no_pages = 1, 1, 0
         may_step = active & room & ready
         m.d.comb += [
             row_ends.eq(bursts_left == 1),
@@ -180,7 +180,7 @@ class DmaEngine(wiring.Component):
                     bursts_left.eq(now.bursts),
                     rows_left.eq(rows_left - 1),
                 ]
-            if self._engine is Engine.TAIL:
+            if walk:
                 with m.If(page_ends):
                     m.d.sync += [
                         address.eq(now.address),
@@ -202,16 +202,7 @@ class DmaEngine(wiring.Component):
             ]
 
         # The request.
-        end = exact_log2(config.channel_bytes)
-        channel_address = address
-        beyond = address[end:].any()
-        if self._engine is Engine.TAIL:
-            page_bits = exact_log2(config.banks * config.row_bytes)
-            paged_address = Cat(address[:page_bits], walk.page)
-            channel_address = Mux(now.paged, paged_address, address[:end])
-            beyond_page = address[page_bits:].any() | walk.outside
-            beyond = Mux(now.paged, ready & beyond_page, beyond)
-        bank, row, column = split_address(config, channel_address)
+        (bank, row, column), beyond = self._place(address, now, walk)
         tag = data.View(tag_layout(config), self.o.payload.tag)
         m.d.comb += [
             self.bad_address.eq(active & ~empty & (beyond | address[:burst_bits].any() | outside)),
@@ -225,6 +216,18 @@ class DmaEngine(wiring.Component):
         ]
 
         return m
+
+    def _place(self, address, now, walk):
+        """Return a burst's bank, row and column, and whether it is outside of channel or page."""
+        config = self._config
+        end = exact_log2(config.channel_bytes)
+        beyond = address[end:].any()
+        if walk:
+            page_bits = exact_log2(config.banks * config.row_bytes)
+            beyond_page = address[page_bits:].any() | walk.outside
+            beyond = Mux(now.paged, walk.ready & beyond_page, beyond)
+            address = Mux(now.paged, Cat(address[:page_bits], walk.page), address[:end])
+        return split_address(config, address), beyond
 
     def _window(self, m, step, empty, ends):
         """Return the number of the next request, and whether there is room for it.
