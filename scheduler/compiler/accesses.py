@@ -151,8 +151,10 @@ def _pim(
 
 
 def _vector_unit(config: Config, opcode: Opcode, record: Record) -> Iterator[Access]:
-    """Operands and results of the vector unit."""
+    """Operands and results of the vector unit; without rows or elements there are none."""
     rows, n, m = record["rows"], record["n"], record["m"]
+    if not rows or not n:
+        return
     width = n * m if opcode is Opcode.ROTARY else n
 
     def operand(
