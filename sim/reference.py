@@ -391,11 +391,11 @@ class Reference:
             chosen[:, 0] = golden.argmax(logits)
             self._view(r["o"], chosen.shape, (r["o_stride"], 4), "<u4")[...] = chosen
         elif opcode is Opcode.TRANSPOSE:
-            bits = self._view(r["a"], (rows, n), (r["a_stride"], 2), "<u2")
-            banks = self.config.banks
-            shape = (n // banks, banks, rows)
-            strides = (r["c_stride"], r["o_stride"], 2)
-            self._view(r["o"], shape, strides, "<u2")[...] = bits.T.reshape(shape)
+            bits = self._view(r["a"], (rows, n), (r["a_stride"], 2), "<u2").copy()
+            for start in range(0, n, self.config.banks):
+                columns = bits[:, start : start + self.config.banks].T
+                place = r["o"] + start // self.config.banks * r["c_stride"]
+                self._view(place, columns.shape, (r["o_stride"], 2), "<u2")[...] = columns
         else:
             raise ValueError(f"opcode must be one of the vector unit, not {opcode.name}")
 

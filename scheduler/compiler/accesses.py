@@ -184,8 +184,12 @@ def _vector_unit(config: Config, opcode: Opcode, record: Record) -> Iterator[Acc
         yield operand("o", n, size("o"), write=True)
     elif opcode is Opcode.TRANSPOSE:
         yield operand("a", n, 2)
-        bursts = ((n // config.banks, record["c_stride"]), (config.banks, record["o_stride"]))
-        yield operand("o", rows, 2, write=True)._replace(strides=bursts)
+        whole, rest = divmod(n, config.banks)
+        groups, columns = (whole, record["c_stride"]), (config.banks, record["o_stride"])
+        written = operand("o", rows, 2, write=True)
+        yield written._replace(strides=(groups, columns))
+        last = written.start + whole * record["c_stride"]
+        yield written._replace(start=last, strides=((rest, record["o_stride"]),))
     else:
         yield operand("a", width, size("a"))
         if opcode is Opcode.NORM:

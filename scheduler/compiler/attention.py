@@ -1,12 +1,11 @@
-"""Attention of one request: logits and values in the banks, softmax and tail on the vector unit."""
+"""Attention of one request: logits and values in the banks, softmax on the vector unit."""
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 
 from hw.config import Config
-from hw.isa import Element, Format, Opcode, Queue
+from hw.isa import Opcode, Queue
 from hw.program import Label
 from scheduler.compiler.attention_buffers import Decode, WorkBuffers
 from scheduler.compiler.buffers import Buffer
@@ -14,6 +13,7 @@ from scheduler.compiler.builder import ProgramBuilder, Region
 from scheduler.compiler.kv_geometry import KvGeometry
 from scheduler.compiler.pim_tile import tile_cycles
 from scheduler.compiler.qkv_layout import QkvLayout
+from scheduler.compiler.value_tail import ValueTail
 from scheduler.models.shape import ModelShape
 
 __all__ = ["AttentionCompiler"]
@@ -33,6 +33,7 @@ class AttentionCompiler:
         self.builder = builder
         self.geometry = KvGeometry.of(config, shape)
         self.layout = QkvLayout(shape, self.geometry.group_heads)
+        self.tail = ValueTail(config, shape, builder)
         self._half = [0] * config.channels
         self._keys: dict[tuple[int, int], list[tuple[range, Region]]] = {}
 
@@ -65,76 +66,6 @@ class AttentionCompiler:
                 lane_address=qkv.offset + column * 2,
                 lane_stride=layout.group_columns * 2,
             )
-
-    def store_values(self, decode: Decode, layer: int, qkv: Buffer, label: Label) -> None:
-        """Store the new token's values, of all heads, in the tail, for later iterations."""
-        geometry = self.geometry
-        column = self.layout.value_column
-        in_tail = decode.position % geometry.v_tokens
-        first = in_tail * geometry.token_bytes
-        for start, nbytes in self._page_pieces(first, geometry.token_bytes):
-            page, offset = divmod(start, self._page_bytes)
-            self.builder.emit(
-                Queue.STORE,
-                Opcode.STORE,
-                label,
-                reads=qkv.part(column, self.shape.d_kv),
-                address=self._address(int(decode.tail_rows[layer, page])) + offset,
-                bursts=nbytes // self.config.burst_bytes,
-                rows=1,
-                lanes=1 << decode.channel,
-                lane_address=qkv.offset + column * 2 + start - first,
-            )
-
-    def load_tail(self, decode: Decode, layer: int, work: WorkBuffers, label: Label) -> None:
-        """Load the tail as earlier iterations have left it: before its new values are there."""
-        config, geometry = self.config, self.geometry
-        in_tail = decode.position % geometry.v_tokens
-        pages, rest = divmod(in_tail * geometry.token_bytes, self._page_bytes)
-        tail_rows = decode.tail_rows[layer]
-        if pages:
-            self.builder.emit(
-                Queue.TAIL,
-                Opcode.LOAD_PAGES,
-                label,
-                writes=[work.loaded],
-                bursts=self._page_bytes // config.burst_bytes,
-                rows=1,
-                lanes=1 << decode.channel,
-                lane_address=work.tail.offset,
-                lane_stride=self._page_bytes,
-                pages=pages,
-                list=self._list(decode.channel, tail_rows[:pages]),
-            )
-        if rest:
-            self.builder.emit(
-                Queue.TAIL,
-                Opcode.LOAD,
-                label,
-                writes=[work.loaded],
-                address=self._address(int(tail_rows[pages])),
-                bursts=rest // config.burst_bytes,
-                rows=1,
-                lanes=1 << decode.channel,
-                lane_address=work.tail.offset + pages * self._page_bytes,
-            )
-
-    def add_values(self, decode: Decode, qkv: Buffer, work: WorkBuffers, label: Label) -> None:
-        """Put the new token's values behind the tail, without a way through the channel."""
-        column = self.layout.value_column
-        in_tail = decode.position % self.geometry.v_tokens
-        self.builder.emit(
-            Queue.ATTENTION,
-            Opcode.ELEMENTWISE,
-            label,
-            reads=qkv.part(column, self.shape.d_kv),
-            writes=[work.added],
-            function=Element.COPY,
-            rows=1,
-            n=self.shape.d_kv,
-            a=qkv.address + column * 2,
-            o=work.tail.address + in_tail * self.geometry.token_bytes,
-        )
 
     def logit(
         self,
@@ -176,7 +107,9 @@ class AttentionCompiler:
                 writes=work.logits.part(*self._queries(piece.heads)),
                 lane_address=work.logits.offset + piece.heads.start * sharing * shape.context * 4,
                 half=half,
-                list=self._list(decode.channel, decode.k_rows[layer, piece.part, :tiles]),
+                list=self.builder.list_rows(
+                    decode.channel, decode.k_rows[layer, piece.part, :tiles]
+                ),
                 tiles=tiles,
                 length=tile_cycles(config, len(piece.heads), sharing, k, True),
                 gemvs=len(piece.heads),
@@ -257,7 +190,7 @@ class AttentionCompiler:
                     writes=work.result.part(first, count),
                     lane_address=work.result.offset + first * shape.d_head * 4,
                     half=half,
-                    list=self._list(decode.channel, pages),
+                    list=self.builder.list_rows(decode.channel, pages),
                     tiles=len(pages),
                     length=tile_cycles(config, count, geometry.v_groups, k, last),
                     gemvs=count,
@@ -275,95 +208,8 @@ class AttentionCompiler:
                     lane_slot=config.result_bytes,
                 )
 
-    def tail(
-        self, decode: Decode, work: WorkBuffers, output: Buffer, heads: range, label: Label
-    ) -> None:
-        """Add the tail's share: an instruction for every query head that shares a KV head."""
-        geometry, shape = self.geometry, self.shape
-        in_tail = decode.position % geometry.v_tokens
-        complete = decode.position - in_tail
-        sharing = shape.query_group
-        first, count = self._queries(heads)
-        reads = [*work.weights.part(first, count), *work.tail.regions]
-        if complete:
-            reads += work.result.part(first, count)
-        for query in range(first, first + sharing):
-            self.builder.emit(
-                Queue.ATTENTION,
-                Opcode.TAIL,
-                label,
-                reads=reads,
-                writes=output.part(first * shape.d_head, count * shape.d_head),
-                function=int(complete > 0),
-                rows=len(heads),
-                n=shape.d_head,
-                m=in_tail + 1,
-                a=work.result.address + query * shape.d_head * 4,
-                a_stride=sharing * shape.d_head * 4,
-                b=work.weights.address + query * shape.context * 2 + complete * 2,
-                b_stride=sharing * shape.context * 2,
-                c=work.tail.address + heads.start * shape.d_head * 2,
-                c_stride=geometry.token_bytes,
-                o=output.address + (decode.row * shape.d_query + query * shape.d_head) * 2,
-                o_stride=sharing * shape.d_head * 2,
-                o_format=Format.BF16,
-            )
-
-    def store_page(self, decode: Decode, layer: int, work: WorkBuffers, label: Label) -> None:
-        """Store the tail as a page of values, if it is complete."""
-        config, geometry, shape = self.config, self.geometry, self.shape
-        page, in_tail = divmod(decode.position, geometry.v_tokens)
-        if in_tail + 1 < geometry.v_tokens:
-            return
-        burst = config.burst_bytes
-        bank_bytes = geometry.v_heads * geometry.v_groups * burst
-        part_bytes = bank_bytes * config.banks
-        for head in range(shape.kv_heads):
-            part, place = divmod(head, geometry.v_heads)
-            self.builder.emit(
-                Queue.ATTENTION,
-                Opcode.TRANSPOSE,
-                label,
-                reads=work.tail.regions,
-                writes=[work.transposed.region],
-                rows=geometry.v_tokens,
-                n=shape.d_head,
-                a=work.tail.address + head * shape.d_head * 2,
-                a_stride=geometry.token_bytes,
-                o=work.transposed.address + part * part_bytes + place * geometry.v_groups * burst,
-                o_stride=bank_bytes,
-                c_stride=burst,
-            )
-        for part in range(geometry.v_parts):
-            self.builder.emit(
-                Queue.STORE,
-                Opcode.STORE,
-                label,
-                reads=[work.transposed.region],
-                address=self._address(int(decode.v_rows[layer, part, page])),
-                bursts=geometry.v_heads * geometry.v_groups,
-                rows=config.banks,
-                stride=config.row_bytes,
-                lanes=1 << decode.channel,
-                lane_address=work.transposed.offset + part * part_bytes,
-                lane_stride=bank_bytes,
-            )
-
-    @property
-    def _page_bytes(self) -> int:
-        """Bytes of a row of all banks."""
-        return self.config.banks * self.config.row_bytes
-
-    def _page_pieces(self, first: int, nbytes: int) -> Iterator[tuple[int, int]]:
-        """Cut bytes of a tail into those that lie in one page each: where they start, how many."""
-        start = first
-        while start < first + nbytes:
-            end = min(first + nbytes, start - start % self._page_bytes + self._page_bytes)
-            yield start, end - start
-            start = end
-
     def _address(self, row: int) -> int:
-        return row * self._page_bytes
+        return row * self.config.banks * self.config.row_bytes
 
     def _stored_keys(self, decode: Decode, layer: int, heads: range) -> list[Region]:
         """Return the regions of the new token's keys that belong to KV heads."""
@@ -384,10 +230,3 @@ class AttentionCompiler:
     def _next_half(self, channel: int) -> int:
         self._half[channel] ^= 1
         return self._half[channel]
-
-    def _list(self, channel: int, rows: np.ndarray) -> int:
-        """Append rows to the channel's row list; return the index of the first."""
-        entries = self.builder.row_lists[channel]
-        start = len(entries)
-        entries += [int(row) for row in rows]
-        return start

@@ -116,6 +116,13 @@ class ProgramBuilder:
             region.writer = (queue, index)
             region.readers = {}
 
+    def list_rows(self, channel: int, rows: Iterable[int]) -> int:
+        """Append rows to a channel's row list; return the index of the first."""
+        entries = self.row_lists[channel]
+        start = len(entries)
+        entries += [int(row) for row in rows]
+        return start
+
     def barrier(self) -> None:
         """Let everything that follows, but weight loads, wait for everything so far, but those."""
         self._barrier = [len(steps) - 1 for steps in self._steps]

@@ -226,7 +226,7 @@ class _Iteration:
                     self.attention.store_keys(decode, layer, self._qkv_of(decode), heads, name)
             for decode in decodes:
                 name = self._label("store", index, layer, decode)
-                self.attention.store_values(decode, layer, self._qkv_of(decode), name)
+                self.attention.tail.store(decode, layer, self._qkv_of(decode), name)
         self._phase()
 
     def _attention(self, index: int, layer: int) -> None:
@@ -335,7 +335,7 @@ class _AttentionSteps:
         """Multiply with keys; with the first heads, load the tail."""
         work, label = self._work(place, decode), self._label("logit", decode)
         if heads.start == 0:
-            self.compiler.load_tail(decode, self.layer, work, label)
+            self.compiler.tail.load(decode, self.layer, work, label)
         qkv = self.qkv[decode.request]
         self.compiler.logit(decode, self.layer, qkv, work, heads, label)
 
@@ -347,7 +347,7 @@ class _AttentionSteps:
         """
         if heads.start == 0:
             work, qkv = self._work(place, decode), self.qkv[decode.request]
-            self.compiler.add_values(decode, qkv, work, self._label("tail", decode))
+            self.compiler.tail.append(decode, qkv, work, self._label("tail", decode))
 
     def softmax(self, place: int, decode: Decode, heads: range) -> None:
         """Turn logits into weights."""
@@ -362,9 +362,9 @@ class _AttentionSteps:
     def tail(self, place: int, decode: Decode, heads: range) -> None:
         """Add the tail; with the last heads, store it if it is complete."""
         work, label = self._work(place, decode), self._label("tail", decode)
-        self.compiler.tail(decode, work, self.output, heads, label)
+        self.compiler.tail.attend(decode, work, self.output, heads, label)
         if heads.stop == self.every_head.stop:
-            self.compiler.store_page(decode, self.layer, work, label)
+            self.compiler.tail.store_page(decode, self.layer, work, label)
 
     def _work(self, place: int, decode: Decode) -> WorkBuffers:
         return self.work[decode.channel][place % WORK_SETS]

@@ -30,6 +30,9 @@ SMALL = replace(
     row_list_entries=32,
 )
 
+#: More units of every kind, and one row buffer.
+UNITS = replace(SMALL, name="units", vector_units=2, arrays=2, row_buffers=1, bank_groups=2)
+
 TRANSFERS = (Opcode.LOAD, Opcode.LOAD_PAGES, Opcode.STORE)
 
 
@@ -159,6 +162,15 @@ def test_values_do_not_depend_on_stalls_on_the_compiled_engine(compiled_stalled,
     for seed in range(first, first + 50):
         case = Case(SMALL, seed, 60)
         cycles = {case.check(compiled_stalled, begin).cycles for begin in (1, 97 + seed, 1500)}
+        assert len(cycles) > 1, seed
+
+
+@pytest.mark.slow
+def test_values_do_not_depend_on_stalls_with_more_units():
+    device = RtlDevice(UNITS, design=StalledDevice)
+    for seed in range(50):
+        case = Case(UNITS, seed, 60)
+        cycles = {case.check(device, begin).cycles for begin in (1, 40 + seed)}
         assert len(cycles) > 1, seed
 
 
