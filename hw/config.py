@@ -62,7 +62,7 @@ class Config:
         Tile memories: the ring for weights, the buffer of one lane, the activation memory, and rows
         of one of the two accumulator halves.
     row_list_entries
-        DRAM rows that a channel's list of PIM tiles holds.
+        DRAM rows that a channel's list of PIM tiles and pages holds.
     queue_depth, descriptors
         Instructions that wait at an instruction queue; descriptors of a DMA engine.
     read_queue, write_queue, write_high, write_low, age, postpone

@@ -74,7 +74,8 @@ class Program:
     streams
         One array a queue, in the order of their numbers; each ends with END.
     row_lists
-        One array a channel: DRAM rows of its PIM tiles, which GEMV takes by index.
+        One array a channel: DRAM rows of its PIM tiles, which GEMV takes by index, and of pages,
+        which LOAD_PAGES does.
     inputs
         Bytes that the device writes into its memory channels before it starts.
     outputs
