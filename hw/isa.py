@@ -226,7 +226,9 @@ _VECTOR_UNIT = (
     Field("o_format", 1, "Format of the result", Format),
     Field("x", 32, "a binary32 constant, its bits"),
     Field("y", 32, "a binary32 constant, its bits"),
-    Field("overlap", 1, "it may start before the one before it in its queue has written all"),
+    Field(
+        "overlap", 1, "it may start before those of the same work right before it have written all"
+    ),
 )
 
 #: Operand fields of each queue, in the order of their bits, after the header.

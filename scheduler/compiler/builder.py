@@ -51,7 +51,9 @@ class ProgramBuilder:
 
     Instructions of one queue are ordered by the hardware: the vector unit, the DMA engines and a
     channel's PIM commands work in order, the matrix unit's three sub-units interlock. A vector
-    instruction that touches nothing that one of the few before it writes may overlap with them.
+    instruction may overlap with the few before it: those of the same operation, since any other one
+    has waited for all before it. So it may read nothing that one of them writes; what both write,
+    the later one writes last.
     """
 
     def __init__(self, config: Config) -> None:
@@ -61,6 +63,7 @@ class ProgramBuilder:
         self._steps: list[list[_Step]] = [[] for _ in range(self._queues)]
         self._known = [[-1] * self._queues for _ in range(self._queues)]
         self._barrier: list[int] = [-1] * self._queues
+        self._complete: dict[int, int] = {}  # the last vector instruction of another operation
         self._order = 0
         self._labels: dict[Label, int] = {}
         self.row_lists: list[list[int]] = [[] for _ in range(config.channels)]
@@ -105,8 +108,12 @@ class ProgramBuilder:
         reads, writes = list(reads), list(writes)
         waits = self._waits(queue, self._predecessors(queue, reads, writes))
         if queue in (Queue.EPILOGUE, Queue.ATTENTION):
-            written = [r.writer[1] for r in (*reads, *writes) if r.writer and r.writer[0] == queue]
-            records["overlap"][0] = max(written, default=-1) <= index - CONTEXTS
+            steps = self._steps[queue]
+            if steps and steps[-1].records["opcode"][0] != records["opcode"][0]:
+                self._complete[queue] = index - 1
+            complete = max(self._complete.get(queue, -1), index - CONTEXTS)
+            written = [r.writer[1] for r in reads if r.writer and r.writer[0] == queue]
+            records["overlap"][0] = max(written, default=-1) <= complete
         clock = list(self._known[queue])
         clock[queue] = index
         self._steps[queue].append(_Step(records, waits, clock))

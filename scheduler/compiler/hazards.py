@@ -4,6 +4,8 @@ Nothing in the hardware arbitrates the memories of the tile, so two instructions
 what the other reads or writes must be ordered by tokens, or by being of one queue.
 """
 
+from itertools import takewhile
+
 import numpy as np
 
 from hw.config import Config
@@ -24,8 +26,10 @@ def check_hazards(config: Config, program: Program) -> None:
     - the sub-units of two queues that overlap: DRAIN with GEMM and WEIGHTS, GEMV with VECTOR;
     - loads, whose reads a channel answers in any order: of two into the same bytes, either may be
       the last to write them;
-    - what an instruction of a vector unit with ``overlap`` reads: none of the three before it may
-      write that.
+    - what an instruction of a vector unit with ``overlap`` reads: none of the same operation
+      directly before it, at most three, may write that, as they may be at work with it. (It may
+      write it again: instructions at work at once are the same work, so the units write in the
+      order of the queue, and what an earlier one reads it has read by then.)
 
     These, as all others, are ordered if the later one (in the total order) waits, at first or at
     last, for a token that is sent when the earlier one has retired; a queue may send itself one.
@@ -77,7 +81,7 @@ class _Pass:
         for queue, index in self._in_order():
             self.replay.take(queue, index)
             record = {name: values[index] for name, values in columns[queue].items()}
-            at_work = CONTEXTS - 1 if record.get("overlap") else 0
+            at_work = _at_work(columns[queue], index) if record.get("overlap") else 0
             for access in accesses(self.config, self.program, queue, record):
                 self._access(queue, index, Opcode(record["opcode"]), access, at_work)
             self.replay.send(queue, index)
@@ -91,7 +95,7 @@ class _Pass:
         return list(zip(queues[sequence].tolist(), indices[sequence].tolist(), strict=True))
 
     def _access(self, queue: int, index: int, opcode: Opcode, access: Access, at_work: int) -> None:
-        """Check and note an access; so many instructions before it may not have written all."""
+        """Check and note an access; ``at_work`` instructions before it may still have to write."""
         memory = self.memories[access.memory]
         places = access.granules(memory.granule_bytes)
         user = 2 * queue + (opcode in (Opcode.DRAIN, Opcode.GEMV))
@@ -102,7 +106,7 @@ class _Pass:
         if opcode in (Opcode.LOAD, Opcode.LOAD_PAGES):  # answers may overtake earlier ones
             complete[user] = self.replay.clocks[queue][queue]
         else:
-            complete[user] -= 1 + at_work
+            complete[user] -= 1 + (0 if access.write else at_work)
         written = memory.written[places]
         late = (writer >= 0) & (written > complete[writer])
         late &= (writer != user) | (written != index)
@@ -139,6 +143,19 @@ class _Pass:
             f"{first} ({'reads' if reader else 'writes'}), "
             f"{then} ({'writes' if access.write else 'reads'})"
         )
+
+
+def _at_work(columns: dict[str, list[int]], index: int) -> int:
+    """Return how many instructions of a vector queue may be at work when one that overlaps starts.
+
+    The first of another operation has waited for all before it, and the one after it for it.
+
+    >>> _at_work({"opcode": [1, 2, 2, 2, 2, 2]}, 3), _at_work({"opcode": [1, 2, 2, 2, 2, 2]}, 5)
+    (2, 3)
+    """
+    before = columns["opcode"][max(0, index - CONTEXTS + 1) : index]
+    same = (opcode == columns["opcode"][index] for opcode in reversed(before))
+    return sum(takewhile(bool, same))
 
 
 def _granule_bytes(config: Config, name: str) -> int:

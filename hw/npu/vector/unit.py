@@ -81,7 +81,8 @@ class VectorUnit(wiring.Component):
         one before has issued all its slots and fewer than :data:`CONTEXTS` are at work.
     overlap : ``In(1)``
         What ``i`` offers may start before the one before is done. It does if both are of the same
-        operation and variant, with the same formats and constants, but for TRANSPOSE.
+        operation and variant, with the same formats and constants, but for TRANSPOSE. Then it may
+        read nothing that those at work write; it may write there, since it writes later.
     done : ``Out(1)``
         High in the cycle of an instruction's last write, or, if it writes nothing, in the cycle
         after that in which it was taken.

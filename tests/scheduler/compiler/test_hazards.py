@@ -80,6 +80,18 @@ def test_a_buffer_given_twice_is_found(batch):
         check_hazards(TINY, program)
 
 
+def test_tails_of_a_batch_overlap_and_may_write_the_same_bytes(batch):
+    requests = batch([32] * 2, model="tiny-llama")
+    program = requests.compile([1, 2], [17, 17], Schedule.HEADS)
+    stream = program.streams[Queue.ATTENTION]
+    tails = np.flatnonzero(stream["opcode"] == Opcode.TAIL)
+    follow = tails[1:][np.diff(tails) == 1]
+    assert len(follow)
+    assert stream["overlap"][follow].all()
+    stream["o"][follow[0]] = stream["o"][follow[0] - 1]
+    check_hazards(TINY, program)
+
+
 def test_overlap_with_an_instruction_that_writes_what_is_read_is_found(batch):
     requests = batch([32] * 2)
     program = requests.compile([1, 2], [17, 17], Schedule.HEADS)

@@ -108,6 +108,41 @@ def test_instructions_of_the_same_work_overlap(execute_stream, tile, kind):
     check_sequence(execute_stream, tile, [kind] * 5, np.random.default_rng(1))
 
 
+@pytest.mark.parametrize("units", [1, 2])
+@pytest.mark.parametrize("kind", [Opcode.ELEMENTWISE, Opcode.SOFTMAX, Opcode.TAIL])
+def test_of_overlapping_instructions_that_write_the_same_place_the_last_counts(
+    execute_stream, tile, kind, units
+):
+    memory = tile()
+    rng = np.random.default_rng(units)
+    config = replace(TINY, vector_units=units)
+    formats = {"a_format": Format.BINARY32, "b_format": Format.BF16, "o_format": Format.BF16}
+    shared = {"opcode": kind, "overlap": 1, "rows": 3, "n": 8, "m": 3, "x": ONE, "o": OUT}
+    shared |= formats | {f"{name}_stride": STRIDE for name in "abco"}
+    numbers = []
+    for index in range(4):
+        a, b, c = (rng.standard_normal((3, 24)).astype(np.float32) for _ in range(3))
+        numbers.append((a[:, :8], bf16.round(b), bf16.round(c)))
+        for name, x, stored in (("a", a, 1), ("b", b, 0), ("c", c, 0)):
+            memory.put(BASES[name] + 0x400 * index, STRIDE, x, Format(stored))
+    instructions = [
+        shared | {name: BASES[name] + 0x400 * index for name in "abc"} for index in range(4)
+    ]
+
+    taken, done = execute_stream(config, memory, instructions)
+
+    assert taken[1] < done[0]
+    a, b, c = numbers[-1]
+    if kind == Opcode.TAIL:
+        want = golden.tail(None, b[:, :3], c, partial_sums=TINY.vector_partial_sums)
+    elif kind == Opcode.SOFTMAX:
+        want = golden.softmax(a, 1.0, **UNIT)
+    else:
+        want = golden.elementwise(Element.COPY, a, b)
+    got = memory.get(OUT, STRIDE, (3, 8), np.uint16)
+    np.testing.assert_array_equal(got, bf16.to_bits(want))
+
+
 @pytest.mark.parametrize("seed", range(1))
 def test_random_sequences_equal_the_golden_model(execute_stream, tile, seed):
     rng = np.random.default_rng(seed)
