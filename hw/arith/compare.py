@@ -4,9 +4,9 @@ import numpy as np
 import numpy.typing as npt
 from amaranth.hdl import *
 
-from hw.arith.binary32 import NAN_BITS, Binary32, canonical, flush
+from hw.arith.binary32 import flush
 
-__all__ = ["greater", "is_greater", "larger", "maximum"]
+__all__ = ["greater", "is_greater"]
 
 
 def greater(a: npt.ArrayLike, b: npt.ArrayLike) -> npt.NDArray[np.bool_]:
@@ -21,16 +21,6 @@ def greater(a: npt.ArrayLike, b: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     return (a > b) | (np.isnan(b) & ~np.isnan(a))
 
 
-def maximum(a: npt.ArrayLike, b: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    """Return the larger number, elementwise; ``a`` of equals; a NaN only if both are.
-
-    >>> maximum([1.0, -0.0], [float("nan"), 0.0]).tolist()
-    [1.0, -0.0]
-    """
-    a, b = flush(a), flush(b)
-    return canonical(np.where(greater(b, a), b, a))
-
-
 def is_greater(a, b):
     """Return the value of :func:`greater` for two :class:`Binary32` views: a comparator deep."""
     a_magnitude = Mux(a.exponent.any(), a.as_value()[:31], 0)
@@ -42,11 +32,3 @@ def is_greater(a, b):
         Mux(b.sign, (a_magnitude | b_magnitude).any(), a_magnitude > b_magnitude),
     )
     return ~a_nan & (b_nan | ordered)
-
-
-def larger(a, b):
-    """Return the :class:`Binary32` view of :func:`maximum` for two such views."""
-    chosen = Mux(is_greater(b, a), b.as_value(), a.as_value())
-    fraction, exponent = chosen[:23], chosen[23:31]
-    number = Mux(exponent.any(), chosen, chosen[31] << 31)
-    return Binary32(Mux(exponent.all() & fraction.any(), NAN_BITS, number))
