@@ -14,6 +14,7 @@ from hw.memory.commands import Command as C
 from hw.memory.commands import PimOperation
 from hw.memory.constraints import CONSTRAINTS, OPENINGS, TARGETS, Scope
 from hw.memory.guards import ISSUED
+from hw.pim.results import result_cycles
 from hw.presets import AIM, HBM3, PAPER, TINY
 from sim.channel_trace import ChannelTrace
 from sim.memory_channel import CompiledChannel, pim_dtype, request_dtype
@@ -25,7 +26,6 @@ SMALL = replace(
 SIZES = {Scope.BANK: 1, Scope.BANK_GROUP: 4, Scope.RANK: 8, Scope.CHANNEL: 16}
 ROW_COMMANDS = {C.ACT, C.PRE, C.PREA, C.REF, C.PIM_ACTIVATION, C.PIM_PRECHARGE}
 COLUMN_COMMANDS = {C.RD, C.RDA, C.WR, C.WRA}
-USED = [c for c in ISSUED if c not in (C.PIM_GWRITE, C.PIM_DOTPRODUCT, C.PIM_RDRESULT)]
 LAGS = 90  # commands back from each that are looked at
 RUNS = 40  # at most: two or three reach nearly every pair, some take luck
 
@@ -49,11 +49,15 @@ def tiles(rng, config, count):
         half = int(rng.integers(2))
         operations.append({"operation": PimOperation.GWRITE, "half": half, "offset": offset})
 
+    def from_row():
+        place = {"bank": int(rng.integers(config.banks)), "row": int(rng.integers(2))}
+        operations.append({"operation": PimOperation.GWRITE_ROW, **place, "half": 1})
+
     while count > 0:
         together = int(rng.integers(1, 4))
         count -= together
         for _ in range(rng.integers(5)):
-            vector()
+            (from_row if rng.random() < 0.4 else vector)()
         if rng.random() < 0.6:
             length = int(rng.integers(80, 200))
             operations.append(
@@ -68,6 +72,11 @@ def tiles(rng, config, count):
             for _ in range(rng.integers(4)):
                 if rng.random() < 0.3:
                     vector()
+                if rng.random() < 0.3:
+                    single = int(rng.choice([6, 7]))  # a product or a result
+                    half = int(rng.integers(2))
+                    operations.append({"operation": PimOperation(single), "half": half})
+                    continue
                 k = int(rng.integers(1, config.columns // 2))
                 operations.append(
                     {
@@ -108,6 +117,18 @@ def requests(rng, config, count):
         elif pace == 1:
             part["gap"][0] = rng.integers(0, 500)
     return stream
+
+
+def one_row(rng, config):
+    """Return reads of one row, and GWRITEs from it among them."""
+    reads = np.zeros(600, request_dtype(config))
+    reads["column"] = 2 * (np.arange(len(reads)) % config.bursts)
+    reads["gap"] = rng.integers(0, 6, len(reads))
+    gwrites = np.zeros(100, pim_dtype(config))
+    gwrites["operation"] = PimOperation.GWRITE_ROW.value
+    gwrites["gap"] = rng.integers(5, 40, len(gwrites))
+    reads["bank"] = gwrites["bank"] = rng.integers(config.banks)
+    return reads, gwrites
 
 
 def rows_concerned(trace):
@@ -175,8 +196,8 @@ def edge(config, first, later, cycles):
 
 def edges(config):
     """Return the least distance of every two commands that the table keeps apart."""
-    for first in USED:
-        for later in USED:
+    for first in ISSUED:
+        for later in ISSUED:
             widest = max(TARGETS[first], TARGETS[later])
             scopes = [s for s in (Scope.BANK_GROUP, Scope.RANK) if s > widest]
             scopes += [Scope.OTHER_RANK] if widest <= Scope.RANK else []
@@ -193,8 +214,15 @@ def unreachable(config, first, later, near):
     if openings > 4 and near > Scope.ROW and gap(config, first, later, near) < config.timing.nFAW:
         return "a PIM_ACTIVATION fills the four-activate window"
     closed = first in (C.PRE, C.RDA, C.WRA) and near is Scope.BANK
-    if closed and later in {C.PRE, *COLUMN_COMMANDS}:
+    if closed and later in {C.PRE, C.PIM_GWRITE, *COLUMN_COMMANDS}:
         return "the bank is closed: an ACT comes between"
+    if first is C.PIM_GWRITE and later in (C.WR, C.WRA) and near is Scope.BANK:
+        return "no write to its row is accepted before it is done"
+    if first is C.PIM_GWRITE and later in (C.PIM_GEMV, C.PIM_DOTPRODUCT):
+        return "a product needs a tile, which begins after it"
+    results = result_cycles(config) + config.timing.nTURN
+    if first is C.PIM_RDRESULT and later is C.PIM_RDRESULT and results > config.timing.nCCDL:
+        return "the result of the first has the data bus"
     if first is C.PREA and config.row_buffers == 2 and later is not C.REF:
         return "PREA is the refresh's, and REF follows"
     if first is C.PREA and later is not C.PIM_ACTIVATION:
@@ -228,8 +256,9 @@ def test_commands_come_as_close_as_the_table_allows_and_no_closer(preset, row_bu
     seen = {}
     for run in range(RUNS):
         channel.reset()
-        ordinary, pim = ((3000, 300), (3000, 300), (3000, 1), (10, 300))[run % 4]
-        log = channel.run(requests(rng, config, ordinary), tiles(rng, config, pim))
+        ordinary, pim = ((3000, 300), (0, 0), (3000, 300), (3000, 1), (10, 300))[run % 5]
+        streams = requests(rng, config, ordinary), tiles(rng, config, pim)
+        log = channel.run(*(streams if ordinary else one_row(rng, config)))
         assert monitor.check(log.trace, end=log.cycles) == []
         for pair, least in closest(config, log.trace).items():
             seen[pair] = min(seen.get(pair, least), least)
