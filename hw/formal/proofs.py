@@ -13,6 +13,7 @@ from hw.formal.geometry import (
     BLOCKED,
     BRISK,
     ONE_RANK,
+    SOON,
     TWO_GROUPS,
     TWO_RANKS,
     TWO_SLOTS,
@@ -140,7 +141,7 @@ PROOFS = (
     ),
     Task(6, BRISK, _response, 90, for_all_time=False),
     Task(7, ONE_RANK, _answers, 48),
-    Task(8, ONE_RANK, _data_bus),
+    Task(8, SOON, _data_bus),
 )
 
 #: For each geometry, how deep a search must be to see a refresh and a whole tile.
