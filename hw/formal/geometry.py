@@ -105,7 +105,7 @@ BRISK = replace(
 )
 
 #: Results come soon after their columns and take few cycles on the data bus: what the proofs about
-#: that bus have to remember is less.
+#: that bus have to remember is less. Two results cannot meet there, though.
 SOON = replace(BRISK, name="brisk, two partial sums", column_bytes=8, row_bytes=16, partial_sums=2)
 
 #: Every geometry by its name.

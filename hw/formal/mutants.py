@@ -22,7 +22,6 @@ from hw.memory.refresh import Refresh
 from hw.memory.request_queue import RequestQueue
 from hw.memory.result_windows import ResultWindows
 from hw.memory.row_buffer import RowBuffer
-from hw.memory.tile_order import TileOrder
 from hw.memory.turn import Turn
 from hw.memory.vector_row import VectorRow
 
@@ -177,6 +176,7 @@ MUTANTS = (
         _ignored(Arbiter, "gemv_clear", 1),
         8,
         "one driver",
+        number=1,
     ),
     Mutant(
         "a tile does not wait for earlier requests",
@@ -274,8 +274,8 @@ MUTANTS = (
         cycles=90,
     ),
     Mutant(
-        "aged requests come before a tile for ever",
-        _ignored(TileOrder, "waived", 0),
+        "results yield as long as a request is aged",
+        _ignored(Turn, "take_aged", 0),
         6,
         "a tile that is the oldest",
         cycles=90,
