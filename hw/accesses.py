@@ -140,7 +140,7 @@ def _pages(config: Config, r: _Fields, row_lists: Sequence[Any]) -> Iterator[Acc
             continue
         yield from _listed(config, channel, r.list, r.pages, row_lists)
         span = _span(r.address, (r.rows, r.stride), length=length)
-        yield Access("a page", config.banks * config.row_bytes, *span, False, grain)
+        yield Access("a page", config.page_bytes, *span, False, grain)
         span = _span(r.lane_address, (r.rows * r.pages, r.lane_stride), length=length)
         yield Access(f"lane buffer {channel}", config.lane_buffer_bytes, *span, True, grain)
 

@@ -200,9 +200,14 @@ class Config:
         return self.row_bytes // self.burst_bytes
 
     @property
+    def page_bytes(self) -> int:
+        """Bytes of a page: the same row of all banks."""
+        return self.banks * self.row_bytes
+
+    @property
     def channel_bytes(self) -> int:
         """Bytes of a channel."""
-        return self.banks * self.rows * self.row_bytes
+        return self.rows * self.page_bytes
 
     # PIM.
 

@@ -199,14 +199,13 @@ class Reference:
 
     def _load_pages(self, record: Record) -> None:
         config = self.config
-        page_bytes = config.banks * config.row_bytes
         rows, length = record["rows"], record["bursts"] * config.burst_bytes
         for channel in range(config.channels):
             if not record["lanes"] >> channel & 1:
                 continue
             listed = self._row_lists[channel][record["list"] : record["list"] + record["pages"]]
             inside = record["address"] + np.arange(rows) * record["stride"]
-            sources = np.add.outer(listed.astype(np.int64) * page_bytes, inside)
+            sources = np.add.outer(listed.astype(np.int64) * config.page_bytes, inside)
             for index, source in enumerate(sources.ravel().tolist()):
                 target = record["lane_address"] + index * record["lane_stride"]
                 piece = self.dram[channel][source : source + length]

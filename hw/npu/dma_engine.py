@@ -223,7 +223,7 @@ class DmaEngine(wiring.Component):
         end = exact_log2(config.channel_bytes)
         beyond = address[end:].any()
         if walk:
-            page_bits = exact_log2(config.banks * config.row_bytes)
+            page_bits = exact_log2(config.page_bytes)
             beyond_page = address[page_bits:].any() | walk.outside
             beyond = Mux(now.paged, walk.ready & beyond_page, beyond)
             address = Mux(now.paged, Cat(address[:page_bits], walk.page), address[:end])

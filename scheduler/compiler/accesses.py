@@ -111,7 +111,7 @@ def _pages(config: Config, program: Program, record: Record) -> Iterator[Access]
         if not record["lanes"] >> channel & 1:
             continue
         for page in program.row_lists[channel][first : first + pages].tolist():
-            start = page * config.banks * config.row_bytes + record["address"]
+            start = page * config.page_bytes + record["address"]
             yield Access(f"channel {channel}", start, nbytes, ((rows, record["stride"]),), False)
         inside = ((rows * pages, record["lane_stride"]),)
         yield Access(f"lane buffer {channel}", record["lane_address"], nbytes, inside, True)
@@ -138,7 +138,7 @@ def _pim(
         first = record["column"] * config.column_bytes
         last = record["list"] + record["tiles"]
         for row in program.row_lists[channel][record["list"] : last].tolist():
-            start = row * config.banks * config.row_bytes + first
+            start = row * config.page_bytes + first
             yield Access(f"channel {channel}", start, nbytes, columns, False)
         if record["read"]:
             tiles = record["tiles"] if record["read"] == 1 else 1

@@ -56,7 +56,7 @@ class AttentionCompiler:
                 label,
                 reads=qkv.part(column, self._columns(piece.heads)),
                 writes=[region],
-                address=self._address(row)
+                address=row * config.page_bytes
                 + bank * config.row_bytes
                 + piece.place * self.shape.d_head * 2,
                 bursts=group_bytes // config.burst_bytes,
@@ -207,9 +207,6 @@ class AttentionCompiler:
                     lane_gemv=shape.d_head * 4,
                     lane_slot=config.result_bytes,
                 )
-
-    def _address(self, row: int) -> int:
-        return row * self.config.banks * self.config.row_bytes
 
     def _stored_keys(self, decode: Decode, layer: int, heads: range) -> list[Region]:
         """Return the regions of the new token's keys that belong to KV heads."""

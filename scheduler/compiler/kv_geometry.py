@@ -124,7 +124,7 @@ class KvGeometry:
             v_tile_heads=v_tile,
             group_heads=group,
             token_bytes=token_bytes,
-            tail_rows=-(-burst * token_bytes // (config.banks * config.row_bytes)),
+            tail_rows=-(-burst * token_bytes // config.page_bytes),
         )
 
     def k_pieces(self, heads: range) -> Iterator[HeadPiece]:

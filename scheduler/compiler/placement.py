@@ -170,9 +170,8 @@ def place_model(config: Config, weights: Weights, io_bytes: int) -> ModelPlaceme
         placed_vectors.append(VectorsPlacement(channel, address, nbytes, offsets))
         images.append((channel, address, image))
         address += nbytes
-    row_stripe = config.banks * config.row_bytes
-    io_address = round_up(address, row_stripe)
-    first_kv_row = (io_address + round_up(io_bytes, row_stripe)) // row_stripe
+    io_address = round_up(address, config.page_bytes)
+    first_kv_row = (io_address + round_up(io_bytes, config.page_bytes)) // config.page_bytes
     if first_kv_row >= config.rows:
         raise ValueError(
             f"rows must be above {first_kv_row} for the weights of the model, not {config.rows}"

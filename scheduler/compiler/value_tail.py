@@ -28,22 +28,21 @@ class ValueTail:
         self.builder = builder
         self.geometry = KvGeometry.of(config, shape)
         self.layout = QkvLayout(shape, self.geometry.group_heads)
-        self._page_bytes = config.banks * config.row_bytes
 
     def store(self, decode: Decode, layer: int, qkv: Buffer, label: Label) -> None:
         """Store the new token's values, of all heads, in the tail, for later iterations."""
-        geometry = self.geometry
+        geometry, page_bytes = self.geometry, self.config.page_bytes
         column = self.layout.value_column
         in_tail = decode.position % geometry.v_tokens
         first = in_tail * geometry.token_bytes
         for start, nbytes in self._page_pieces(first, geometry.token_bytes):
-            page, offset = divmod(start, self._page_bytes)
+            page, offset = divmod(start, page_bytes)
             self.builder.emit(
                 Queue.STORE,
                 Opcode.STORE,
                 label,
                 reads=qkv.part(column, self.shape.d_kv),
-                address=self._address(int(decode.tail_rows[layer, page])) + offset,
+                address=int(decode.tail_rows[layer, page]) * page_bytes + offset,
                 bursts=nbytes // self.config.burst_bytes,
                 rows=1,
                 lanes=1 << decode.channel,
@@ -54,7 +53,7 @@ class ValueTail:
         """Load the tail as earlier iterations have left it: before its new values are there."""
         config, geometry = self.config, self.geometry
         in_tail = decode.position % geometry.v_tokens
-        pages, rest = divmod(in_tail * geometry.token_bytes, self._page_bytes)
+        pages, rest = divmod(in_tail * geometry.token_bytes, config.page_bytes)
         tail_rows = decode.tail_rows[layer]
         if pages:
             self.builder.emit(
@@ -62,11 +61,11 @@ class ValueTail:
                 Opcode.LOAD_PAGES,
                 label,
                 writes=[work.loaded],
-                bursts=self._page_bytes // config.burst_bytes,
+                bursts=config.page_bytes // config.burst_bytes,
                 rows=1,
                 lanes=1 << decode.channel,
                 lane_address=work.tail.offset,
-                lane_stride=self._page_bytes,
+                lane_stride=config.page_bytes,
                 pages=pages,
                 list=self.builder.list_rows(decode.channel, tail_rows[:pages]),
             )
@@ -76,11 +75,11 @@ class ValueTail:
                 Opcode.LOAD,
                 label,
                 writes=[work.loaded],
-                address=self._address(int(tail_rows[pages])),
+                address=int(tail_rows[pages]) * config.page_bytes,
                 bursts=rest // config.burst_bytes,
                 rows=1,
                 lanes=1 << decode.channel,
-                lane_address=work.tail.offset + pages * self._page_bytes,
+                lane_address=work.tail.offset + pages * config.page_bytes,
             )
 
     def append(self, decode: Decode, qkv: Buffer, work: WorkBuffers, label: Label) -> None:
@@ -165,7 +164,7 @@ class ValueTail:
                 Opcode.STORE,
                 label,
                 reads=[work.transposed.region],
-                address=self._address(int(decode.v_rows[layer, part, page])),
+                address=int(decode.v_rows[layer, part, page]) * config.page_bytes,
                 bursts=geometry.v_heads * geometry.v_groups,
                 rows=config.banks,
                 stride=config.row_bytes,
@@ -176,11 +175,8 @@ class ValueTail:
 
     def _page_pieces(self, first: int, nbytes: int) -> Iterator[tuple[int, int]]:
         """Cut bytes of a tail into those that lie in one page each: where they start, how many."""
-        start = first
+        start, page_bytes = first, self.config.page_bytes
         while start < first + nbytes:
-            end = min(first + nbytes, start - start % self._page_bytes + self._page_bytes)
+            end = min(first + nbytes, (start // page_bytes + 1) * page_bytes)
             yield start, end - start
             start = end
-
-    def _address(self, row: int) -> int:
-        return row * self._page_bytes

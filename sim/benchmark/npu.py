@@ -154,7 +154,7 @@ def bus_shares(result: Result) -> list[float]:
 def _dma() -> Section:
     device = RtlDevice(TINY)
     rows = []
-    turn, same = 9 * TINY.row_bytes, 4 * TINY.banks * TINY.row_bytes
+    turn, same = 9 * TINY.row_bytes, 4 * TINY.page_bytes
     for name, step in (
         ("weights alone", None),
         ("tails of all banks in turn beside", turn),
