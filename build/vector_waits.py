@@ -22,6 +22,7 @@ from hw.npu.vector.ports import CONTEXTS
 from hw.npu.vector.schedule import SWEEPS, Schedule, cycles, issue_cycles, route_of
 from hw.presets import TINY
 from hw.program import Program
+from hw.tokens import named_queues
 from scheduler.commands.models import choose_model
 from scheduler.commands.variants import VARIANTS
 from scheduler.compiler.accesses import accesses
@@ -91,10 +92,10 @@ def steps_of(config: Config, program: Program, result: Timed) -> list[Step]:
     steps = []
     for queue, index, record in program.in_order():
         tokens = []
-        for producer in _queues(record, "wait"):
+        for producer in named_queues(record, "wait"):
             tokens.append((producer, sent[producer, queue][taken[producer, queue]]))
             taken[producer, queue] += 1
-        for consumer in _queues(record, "signal"):
+        for consumer in named_queues(record, "signal"):
             sent[queue, consumer].append(index)
         start, retire = (int(times[queue][index]) for times in (result.starts, result.retires))
         step = Step(queue, index, start, retire, tokens)
@@ -102,11 +103,6 @@ def steps_of(config: Config, program: Program, result: Timed) -> list[Step]:
             _add_vector(config, program, step, record)
         steps.append(step)
     return sorted(steps, key=lambda step: step.start)  # stable: in one cycle, in the total order
-
-
-def _queues(record: np.void, way: str) -> list[int]:
-    masks = int(record[way]) | int(record[f"{way}_channels"]) << Queue.PIM
-    return [queue for queue in range(masks.bit_length()) if masks >> queue & 1]
 
 
 def _add_vector(config: Config, program: Program, step: Step, record: np.void) -> None:
@@ -161,24 +157,25 @@ def replayed(steps: list[Step], name: str) -> int:
     last: list[Step] = []
     for step in steps:
         key, before = (step.queue, step.index), (step.queue, step.index - 1)
-        tokens = max((retire[token] + 1 for token in step.tokens), default=0)
-        at = max(tokens, start.get(before, -1) + 1)
+        at = max(
+            max((retire[token] + 1 for token in step.tokens), default=0),
+            start.get(before, -1) + 1,
+        )
+        lasts = step.retire - step.start
         if step.record is not None:
             if last:
-                units = start[last[-1].queue, last[-1].index] + _held(last, step, name)
-                at = max(at, units)
-            if not last and not step.tokens:
+                at = max(at, start[last[-1].queue, last[-1].index] + _held(last, step, name))
+            elif not step.tokens:
                 at = max(at, step.start)  # the host had not sent it yet
+            lasts = step.done + 1
             last = [*last[1 - CONTEXTS :], step]
         else:
-            observed = max((place[token].retire + 1 for token in step.tokens), default=0)
-            since = step.start - (place[before].start if before in place else 0)
-            if step.start > max(observed, place[before].start + 1 if before in place else 0):
-                at = max(at, start.get(before, 0) + since)
+            previous = place[before].start if before in place else -1
+            waited_for = max((place[token].retire + 1 for token in step.tokens), default=0)
+            if step.start > max(waited_for, previous + 1):
+                at = max(at, start.get(before, 0) + step.start - max(previous, 0))
         start[key] = at
-        retire[key] = max(at + step.retire - step.start, retire.get(before, -1) + 1)
-        if step.record is not None:
-            retire[key] = max(at + step.done + 1, retire.get(before, -1) + 1)
+        retire[key] = max(at + lasts, retire.get(before, -1) + 1)
     return max(retire.values()) + 1
 
 

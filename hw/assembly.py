@@ -22,7 +22,7 @@ import numpy as np
 
 from hw.instruction_text import format_instruction, parse_instruction, parse_queue
 from hw.isa import MAXIMUM_CHANNELS, Queue, queue_kind, queue_name
-from hw.program import Block, Label, Program, stream_dtype
+from hw.program import Block, Label, Program, stream_of
 
 __all__ = ["assemble", "disassemble"]
 
@@ -139,11 +139,7 @@ class _Assembler:
                 for order, (q, fields) in enumerate(self._instructions)
                 if q == queue
             ]
-            stream = np.zeros(len(mine), stream_dtype(queue_kind(queue)))
-            for index, fields in enumerate(mine):
-                for name, value in fields.items():
-                    stream[name][index] = value
-            streams.append(stream)
+            streams.append(stream_of(queue_kind(queue), mine))
         return Program(
             streams=streams,
             row_lists=[np.array(self._rows.get(c, []), np.uint32) for c in range(channels)],

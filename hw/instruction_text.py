@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hw.isa import OPERANDS, Opcode, Queue, instruction, queue_kind, queue_name
+from hw.tokens import named_queues, token_masks
 
 __all__ = ["format_instruction", "parse_instruction", "parse_queue"]
 
@@ -44,11 +45,8 @@ def format_instruction(queue: int, record: Any) -> str:
             else:
                 parts.append(f"{field.name}={value if value < 10 else hex(value)}")
     for way in ("wait", "signal"):
-        names = [queue_name(q) for q in range(Queue.PIM) if int(record[way]) >> q & 1]
-        mask = int(record[f"{way}_channels"])
-        names += [queue_name(Queue.PIM + c) for c in range(mask.bit_length()) if mask >> c & 1]
-        if names:
-            parts.append(f"{way}:{','.join(names)}")
+        if queues := named_queues(record, way):
+            parts.append(f"{way}:{','.join(map(queue_name, queues))}")
     return " ".join(parts)
 
 
@@ -101,7 +99,7 @@ def parse_instruction(queue: int, text: str) -> dict[str, int]:
     for part in parts:
         way, colon, names = part.partition(":")
         if colon and way in ("wait", "signal"):
-            fields |= _tokens(way, names)
+            fields |= token_masks(way, map(parse_queue, names.split(",")))
             continue
         operand, equals, value = part.partition("=")
         if not equals or operand not in line.operands:
@@ -114,15 +112,6 @@ def parse_instruction(queue: int, text: str) -> dict[str, int]:
         named = choices.__members__ if choices is not None else {}
         fields[operand] = _number(operand, value, field.bits, named)
     return fields
-
-
-def _tokens(way: str, names: str) -> dict[str, int]:
-    """Return the two masks of a list of queues."""
-    queues = [parse_queue(name) for name in names.split(",")]
-    return {
-        way: sum(1 << q for q in set(queues) if q < Queue.PIM),
-        f"{way}_channels": sum(1 << q - Queue.PIM for q in set(queues) if q >= Queue.PIM),
-    }
 
 
 def _number(operand: str, text: str, bits: int, named: Mapping[str, int]) -> int:

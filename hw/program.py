@@ -7,7 +7,7 @@ program gives the same values as on the device), and ``label``, an index into ``
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,13 +16,31 @@ import numpy as np
 from hw.instruction_text import format_instruction
 from hw.isa import Queue, layout, queue_kind, queue_name
 
-__all__ = ["Block", "Label", "Program", "encode", "queue_kind", "queue_name", "stream_dtype"]
+__all__ = [
+    "Block",
+    "Label",
+    "Program",
+    "encode",
+    "queue_kind",
+    "queue_name",
+    "stream_dtype",
+    "stream_of",
+]
 
 
 def stream_dtype(kind: Queue) -> np.dtype:
     """Return the type of a queue's stream: header, operands, then ``order`` and ``label``."""
     names = [item.name for item in layout(kind)]
     return np.dtype([(name, np.uint32) for name in [*names, "order", "label"]])
+
+
+def stream_of(kind: Queue, records: Sequence[Mapping[str, int]]) -> np.ndarray:
+    """Return the stream of a queue from the fields of its instructions; what is not named is 0."""
+    stream = np.zeros(len(records), stream_dtype(kind))
+    for index, fields in enumerate(records):
+        for name, value in fields.items():
+            stream[name][index] = value
+    return stream
 
 
 def encode(kind: Queue, stream: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from hw.config import Config
 from hw.isa import Opcode, Queue
 from hw.npu.vector.ports import CONTEXTS
 from hw.program import Block, Label, Program, queue_kind, stream_dtype
+from hw.tokens import token_masks
 
 __all__ = ["ProgramBuilder", "Region"]
 
@@ -179,8 +180,13 @@ class ProgramBuilder:
         streams = []
         for steps, dtype in zip(self._steps, self._dtypes, strict=True):
             for step in steps:
-                _set_mask(step.records[:1], "wait", step.waits)
-                _set_mask(step.records[-1:], "signal", step.signals)
+                ways = (
+                    (step.records[:1], "wait", step.waits),
+                    (step.records[-1:], "signal", step.signals),
+                )
+                for record, way, queues in ways:
+                    for name, mask in token_masks(way, queues).items():
+                        record[name] = mask
             # Not concatenate, which takes long to see that the types are equal.
             stream = bytearray().join(step.records.tobytes() for step in steps)
             streams.append(np.frombuffer(stream, dtype))
@@ -191,14 +197,3 @@ class ProgramBuilder:
             outputs=self.outputs,
             labels=list(self._labels),
         )
-
-
-def _set_mask(record: np.ndarray, name: str, queues: Iterable[int]) -> None:
-    scalar = channels = 0
-    for queue in queues:
-        if queue < Queue.PIM:
-            scalar |= 1 << queue
-        else:
-            channels |= 1 << (queue - Queue.PIM)
-    record[name] = scalar
-    record[f"{name}_channels"] = channels

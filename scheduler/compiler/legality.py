@@ -10,6 +10,7 @@ import numpy as np
 
 from hw.isa import Opcode, Queue
 from hw.program import Program, queue_name
+from hw.tokens import named_queues
 
 __all__ = ["MAXIMUM_TOKENS", "TokenReplay", "check_legal"]
 
@@ -80,7 +81,7 @@ class TokenReplay:
 
     def take(self, queue: int, index: int) -> None:
         """Take the tokens that an instruction waits for; ValueError if one is not there."""
-        for producer in _queues(self.program.streams[queue][index], "wait"):
+        for producer in named_queues(self.program.streams[queue][index], "wait"):
             number = len(self._taken[producer, queue])
             sent = self._sent[producer, queue]
             if number >= len(sent):
@@ -96,7 +97,7 @@ class TokenReplay:
 
     def send(self, queue: int, index: int) -> None:
         """Send the tokens of an instruction; ValueError if a counter could overflow."""
-        for consumer in _queues(self.program.streams[queue][index], "signal"):
+        for consumer in named_queues(self.program.streams[queue][index], "signal"):
             clock = list(self.clocks[queue])
             clock[queue] = index
             sent = self._sent[queue, consumer]
@@ -127,10 +128,3 @@ def _with_tokens(program: Program) -> list[tuple[int, int]]:
         for index in np.flatnonzero(masks).tolist():
             found.append((int(stream["order"][index]), queue, index))
     return [(queue, index) for _order, queue, index in sorted(found)]
-
-
-def _queues(record: np.void, way: str) -> list[int]:
-    """Return the queues that a record's masks name."""
-    scalar, channels = int(record[way]), int(record[f"{way}_channels"])
-    named = [queue for queue in range(Queue.PIM) if scalar >> queue & 1]
-    return named + [Queue.PIM + c for c in range(channels.bit_length()) if channels >> c & 1]

@@ -21,7 +21,8 @@ from hw.isa import (
 from hw.memory.commands import Command
 from hw.npu.vector.schedule import issue_cycles
 from hw.presets import TINY
-from hw.program import Block, Program, queue_kind, stream_dtype
+from hw.program import Block, Program, queue_kind, stream_of
+from hw.tokens import token_masks
 from sim.command_trace import ACCEPT
 from sim.device import DeviceError
 from sim.monitor import Monitor
@@ -42,21 +43,14 @@ class Builder:
     def __call__(self, queue, opcode, wait=(), signal=(), **operands):
         fields = {"opcode": opcode, "order": self.count, **operands}
         for name, queues in (("wait", wait), ("signal", signal)):
-            fields[name] = sum(1 << q for q in queues if q < Queue.PIM)
-            fields[f"{name}_channels"] = sum(1 << q - Queue.PIM for q in queues if q >= Queue.PIM)
+            fields |= token_masks(name, queues)
         self.streams[queue].append(fields)
         self.count += 1
 
     def program(self, row_lists, outputs):
         for queue in range(QUEUES):
             self(queue, Opcode.END)
-        streams = []
-        for queue, instructions in enumerate(self.streams):
-            stream = np.zeros(len(instructions), stream_dtype(queue_kind(queue)))
-            for index, fields in enumerate(instructions):
-                for name, value in fields.items():
-                    stream[name][index] = value
-            streams.append(stream)
+        streams = [stream_of(queue_kind(q), fields) for q, fields in enumerate(self.streams)]
         return Program(streams, [np.array(rows, np.uint32) for rows in row_lists], outputs=outputs)
 
 

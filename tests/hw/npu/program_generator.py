@@ -14,7 +14,7 @@ import numpy as np
 
 from hw.isa import Opcode, Queue
 from hw.npu.vector.ports import CONTEXTS
-from hw.program import Block, Program, queue_kind, stream_dtype
+from hw.program import Block, Program, queue_kind, stream_dtype, stream_of
 from scheduler.compiler.accesses import accesses, memories
 from tests.hw.npu.random_instructions import RandomInstructions
 
@@ -132,13 +132,7 @@ class ProgramGenerator:
         """Return the program; every stream is closed by END."""
         for queue in range(len(self._records)):
             self.emit(queue, {"opcode": Opcode.END})
-        streams = []
-        for queue, records in enumerate(self._records):
-            stream = np.zeros(len(records), stream_dtype(queue_kind(queue)))
-            for index, fields in enumerate(records):
-                for name, value in fields.items():
-                    stream[name][index] = value
-            streams.append(stream)
+        streams = [stream_of(queue_kind(q), records) for q, records in enumerate(self._records)]
         whole = {
             f"channel {channel}": Block(channel, 0, self.config.channel_bytes)
             for channel in range(self.config.channels)

@@ -10,6 +10,7 @@ from hw.arith import bf16
 from hw.isa import Opcode, Queue
 from hw.presets import TINY
 from hw.program import Program, encode, queue_kind
+from hw.tokens import named_queues
 from scheduler.compiler.hazards import check_hazards
 from scheduler.compiler.iteration_program import Schedule
 from scheduler.compiler.legality import TokenReplay, check_legal
@@ -120,28 +121,23 @@ def run_in_random_order(reference, program: Program, rng) -> dict[str, bytes]:
     heads = [0] * len(program.streams)
     order = [stream.copy() for stream in program.streams]
 
-    def queues(record, way):
-        named = [q for q in range(Queue.PIM) if int(record[way]) >> q & 1]
-        mask = int(record[f"{way}_channels"])
-        return named + [Queue.PIM + c for c in range(program.channels) if mask >> c & 1]
-
     place = 0
     open_queues = list(range(len(program.streams)))
     while open_queues:
         ready = []
         for queue in open_queues:
             record = program.streams[queue][heads[queue]]
-            if all(tokens[p, queue] for p in queues(record, "wait")):
+            if all(tokens[p, queue] for p in named_queues(record, "wait")):
                 ready.append(queue)
         assert ready, "deadlock"
         queue = ready[rng.integers(len(ready))]
         for _ in range(int(rng.integers(1, 40))):  # stay with a queue for a while: extremes matter
             record = program.streams[queue][heads[queue]]
-            if not all(tokens[p, queue] for p in queues(record, "wait")):
+            if not all(tokens[p, queue] for p in named_queues(record, "wait")):
                 break
-            for producer in queues(record, "wait"):
+            for producer in named_queues(record, "wait"):
                 tokens[producer, queue] -= 1
-            for consumer in queues(record, "signal"):
+            for consumer in named_queues(record, "signal"):
                 tokens[queue, consumer] += 1
             order[queue]["order"][heads[queue]] = place
             place += 1
