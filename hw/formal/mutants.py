@@ -13,7 +13,7 @@ from amaranth.hdl import *
 
 from hw.config import Config
 from hw.formal.proofs import PROOFS, Task
-from hw.memory import guards, request_queue, row_state
+from hw.memory import guards, pim_queue, request_queue, row_state
 from hw.memory.arbiter import Arbiter
 from hw.memory.commands import Command
 from hw.memory.constraints import Constraint, Scope, constraints
@@ -24,6 +24,7 @@ from hw.memory.result_windows import ResultWindows
 from hw.memory.row_buffer import RowBuffer
 from hw.memory.turn import Turn
 from hw.memory.vector_row import VectorRow
+from hw.pim.results import result_latency
 
 __all__ = ["MUTANTS", "Mutant"]
 
@@ -115,6 +116,12 @@ def _writes_first(self: Turn, platform: object) -> Module:
 
 
 MUTANTS = (
+    Mutant(
+        "the queue says that results come a cycle too early",
+        lambda: patch.object(pim_queue, "result_latency", lambda c: result_latency(c) - 1),
+        rule=0,
+        guarded="the queue keeps the order of PIM operations: bit 0 of first",
+    ),
     Mutant(
         "guard of nRAS one cycle short",
         _shorter(Scope.BANK, Command.ACT, Command.PRE),

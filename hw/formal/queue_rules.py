@@ -75,9 +75,16 @@ class QueueProof(wiring.Component):
     def __init__(self, config: Config):
         self._config = config
         self._queue = PimQueue(config)
-        self._fields = [name for name in self._queue.head.shape().members if name not in _FREE]
+        layout = self._queue.head.shape()
+        self._bits = [
+            (name, bit)
+            for name, shape in layout.members.items()
+            if name not in _FREE
+            for bit in range(Shape.cast(shape).width)
+        ]
         self.properties = [
-            f"the queue keeps the order of PIM operations: {name}" for name in self._fields
+            f"the queue keeps the order of PIM operations: bit {bit} of {name}"
+            for name, bit in self._bits
         ]
         super().__init__(
             {
@@ -85,7 +92,7 @@ class QueueProof(wiring.Component):
                 "valid": In(1),
                 "pop": In(1),
                 "watch": In(1),
-                "broken": Out(len(self._fields)),
+                "broken": Out(len(self._bits)),
             }
         )
 
@@ -93,7 +100,7 @@ class QueueProof(wiring.Component):
         m = Module()
         m.submodules.queue = queue = self._queue
         head, layout = queue.head, self.operation.shape()
-        copied = [name for name in self._fields if name in layout.members]
+        copied = {name for name, _bit in self._bits if name in layout.members}
         entered, left = Signal(), Signal()
         m.d.comb += [
             queue.i.payload.eq(self.operation),
@@ -102,7 +109,7 @@ class QueueProof(wiring.Component):
             entered.eq(queue.i.valid & queue.i.ready),
             left.eq(queue.pop),
         ]
-        inside, ahead = Signal(5), Signal(5)
+        inside, ahead = Signal(4), Signal(4)
         watched, watching, seen = Signal.like(head), Signal(), Signal()
         legal = Signal()  # the watched operation, if a GEMV, is within the row and the slots
         config, operation = self._config, self.operation
@@ -126,8 +133,10 @@ class QueueProof(wiring.Component):
         oldest = watching & queue.valid & (ahead == 0)
         m.d.comb += self.broken.eq(
             Cat(
-                oldest & (head[name] != watched[name]) & (legal | (name in copied))
-                for name in self._fields
+                oldest
+                & (Value.cast(head[name])[bit] != Value.cast(watched[name])[bit])
+                & (legal | (name in copied))
+                for name, bit in self._bits
             )
         )
         return m
