@@ -9,7 +9,13 @@ from hw.memory.commands import PimOperation, Request
 from hw.memory.tile_length import tile_cycles_on_grid
 from sim.memory_channel import pim_dtype, request_dtype
 
-__all__ = ["TileShape", "random_requests", "sequential_requests", "tiles"]
+__all__ = [
+    "TileShape",
+    "random_requests",
+    "sequential_requests",
+    "tiles",
+    "with_vector_bursts",
+]
 
 
 def sequential_requests(config: Config, count: int, writes: float = 0.0) -> np.ndarray:
@@ -149,6 +155,24 @@ def tiles(config: Config, count: int, shape: TileShape, *, header: bool = True) 
         operations[0]["tiles"] = count
         operations[0]["length"] = tile_cycles_on_grid(config, shape.columns)
     return operations
+
+
+def with_vector_bursts(
+    config: Config, pim: np.ndarray, requests: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Return PIM operations with two vector bursts before each tile.
+
+    One is from the data bus, one from a row that ordinary requests use.
+    """
+    is_open = pim["operation"] == PimOperation.ACTIVATION.value
+    starts = np.flatnonzero(is_open & ~np.roll(is_open, 1))
+    bursts = np.zeros((len(starts), 2), pim_dtype(config))
+    bursts["operation"] = PimOperation.GWRITE.value, PimOperation.GWRITE_ROW.value
+    bursts["half"] = rng.integers(2, size=bursts.shape)
+    chosen = rng.choice(requests, len(starts))
+    for name in ("bank", "row"):
+        bursts[name][:, 1] = chosen[name]
+    return np.insert(pim, np.repeat(starts, 2), bursts.reshape(-1))
 
 
 def _starts(config: Config, shape: TileShape) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -267,6 +267,22 @@ MUTANTS = (
         "one driver",
     ),
     Mutant(
+        "vector bursts yield as long as a request is aged",
+        _ignored(Turn, "vector_waits", 0),
+        6,
+        "a vector burst",
+        cycles=80,
+        number=1,
+    ),
+    Mutant(
+        "writes do not leave the bus to the read of a vector burst",
+        _ignored(Arbiter, "vector_bars", 0),
+        6,
+        "a vector burst",
+        cycles=80,
+        number=1,
+    ),
+    Mutant(
         "no request is ever aged",
         _ignored(RequestQueue, "aged"),
         6,

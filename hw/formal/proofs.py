@@ -25,7 +25,7 @@ from hw.formal.proof import Proof
 from hw.formal.prover import Provable
 from hw.formal.queue_rules import QueueProof
 from hw.formal.refresh_rules import refresh_rules
-from hw.formal.response_rules import response_rules
+from hw.formal.response_rules import response_rules, vector_response_rules
 from hw.formal.row_buffer_rules import row_buffer_rules, row_state_rules
 from hw.formal.timing_rules import timing_rules
 from hw.formal.vector_buffer_rules import vector_buffer_rules
@@ -64,6 +64,9 @@ class Task:
 #: search has broken them (52 of a read, 45 of a write, 55 of a tile are), and they are far below
 #: what :func:`hw.memory.response_bound.oldest_cycles` grants, so that a search reaches further.
 LIMITS = (60, 60, 65)
+
+#: The same for the oldest PIM operation, if it is a vector burst.
+VECTOR_LIMIT = 60
 
 
 def _timing(config: Config) -> Proof:
@@ -110,6 +113,10 @@ def _response(config: Config) -> Proof:
     return Proof(config, lambda proof: response_rules(proof, *LIMITS), tag_bits=2)
 
 
+def _vector_response(config: Config) -> Proof:
+    return Proof(config, lambda proof: vector_response_rules(proof, VECTOR_LIMIT))
+
+
 def _answers(config: Config) -> Proof:
     return Proof(config, answer_rules)
 
@@ -140,6 +147,7 @@ PROOFS = (
         for_all_time=False,
     ),
     Task(6, BRISK, _response, 90, for_all_time=False),
+    Task(6, BRISK, _vector_response, 90, for_all_time=False),
     Task(7, ONE_RANK, _answers, 48),
     Task(8, SOON, _data_bus),
     Task(8, replace(ONE_RANK, name="one rank, two partial sums", partial_sums=2), _data_bus),

@@ -194,12 +194,12 @@ class Prover:
     def prove(self, name: str, *, cycles: int = 0, seconds: int = 120) -> Verdict:
         """Look for a proof for all time, or a way to break the property.
 
-        What is neither found in half of so many seconds is unrolled to a depth in the other half.
+        What is neither found in three quarters of so many seconds is unrolled in the last one.
         """
-        proof = self._run(name, f"pdr -T {max(1, seconds // 2)}")
+        proof = self._run(name, f"pdr -T {max(1, seconds * 3 // 4)}")
         if proof.holds is not None or cycles <= proof.cycles:
             return proof
-        search = self.unroll(name, cycles=cycles, seconds=max(1, seconds // 2))
+        search = self.unroll(name, cycles=cycles, seconds=max(1, seconds // 4))
         if search.holds is None and search.cycles < proof.cycles:
             search = replace(search, cycles=proof.cycles)
         return replace(search, seconds=proof.seconds + search.seconds)

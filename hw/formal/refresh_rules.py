@@ -10,12 +10,12 @@ from hw.memory.refresh import longest_tile
 __all__ = ["assume_announced_tiles", "refresh_rules"]
 
 
-def assume_announced_tiles(proof: Proof) -> None:
+def assume_announced_tiles(proof: Proof, vector_bursts: int = 0) -> None:
     """Assume that tiles last no longer than announced.
 
     A tile has one GEMV, or together as many single products and results as a GEMV has columns, and
-    no vector bursts; headers announce no less than the longest tile, and the operations of a tile
-    that has started are there when the controller looks for them.
+    so many vector bursts; headers announce no less than the longest tile, and the operations of a
+    tile that has started are there when the controller looks for them.
     """
     m, config = proof.m, proof.config
     queue, tiles = proof.part("controller", "pim"), proof.part("controller", "tiles")
@@ -33,7 +33,13 @@ def assume_announced_tiles(proof: Proof) -> None:
         m.d.sync += done.eq(Mux(gemv, most, done + 1))
     inside = tiles.started
     proof.assume(~inside | queue.valid)
-    proof.assume(~(inside & oldest_is(PimOperation.GWRITE, PimOperation.GWRITE_ROW)))
+    burst = inside & oldest_is(PimOperation.GWRITE, PimOperation.GWRITE_ROW)
+    bursts = Signal(range(vector_bursts + 2))
+    with m.If(queue.pop & oldest_is(PimOperation.PRECHARGE)):
+        m.d.sync += bursts.eq(0)
+    with m.Elif(queue.pop & burst):
+        m.d.sync += bursts.eq(bursts + 1)
+    proof.assume(~burst | (bursts != vector_bursts))
     proof.assume(~work | (done != most))
     proof.assume(~gemv | (done == 0))
     header = oldest_is(PimOperation.HEADER)

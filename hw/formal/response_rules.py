@@ -8,7 +8,9 @@ from hw.formal.refresh_rules import assume_announced_tiles
 from hw.memory.commands import Command, PimOperation, Request
 from hw.memory.run import run_length
 
-__all__ = ["response_rules"]
+__all__ = ["response_rules", "vector_response_rules"]
+
+_BURSTS = (PimOperation.GWRITE, PimOperation.GWRITE_ROW)
 
 
 class _Tag(enum.Enum, shape=2):
@@ -30,8 +32,8 @@ def response_rules(
     waits for no other and is served within the limit cannot starve: no more are before it than the
     queues hold, and a tile.
 
-    Tiles are assumed to last no longer than announced (:func:`assume_announced_tiles`), and to
-    follow each other without vector bursts between, of which the bound says nothing.
+    Tiles are assumed to last no longer than announced (:func:`assume_announced_tiles`). Between
+    them are vector bursts, as many as like.
 
     Parameters
     ----------
@@ -46,9 +48,6 @@ def response_rules(
     tile_ends = bus.is_any(Command.PIM_PRECHARGE)
     served = bus.is_any(Command.RD, Command.RDA, Command.WR, Command.WRA)
     tag = proof.part("controller", "data_path").o_tag  # of the RD or WR on the bus
-    queue = proof.part("controller", "pim")
-    bursts = (PimOperation.GWRITE, PimOperation.GWRITE_ROW)
-    proof.assume(~queue.valid | ~Cat(queue.head.operation == kind for kind in bursts).any())
 
     # What is watched.
     tile_watched = proof.any_constant(1, "tile_watched")
@@ -88,4 +87,30 @@ def response_rules(
             for kind, (is_it, most) in kinds.items()
         },
         f"a tile that is the oldest of all ends within {tile_limit} cycles": late & tile_watched,
+    }
+
+
+def vector_response_rules(proof: Proof, limit: int) -> dict[str, Value]:
+    """Return the condition that a vector burst takes too long once it is the oldest operation.
+
+    One from a row is only watched once the earlier writes to that row, which are served like
+    all others, are done. Vector bursts, from the data bus and from rows, come between tiles, and
+    one of them in each tile.
+
+    Parameters
+    ----------
+    limit
+        Cycles in which it must be served.
+    """
+    assume_announced_tiles(proof, vector_bursts=1)
+    m, queue = proof.m, proof.part("controller", "pim")
+    waits = queue.valid & Cat(queue.head.operation == kind for kind in _BURSTS).any()
+    waited = Signal(range(limit + 1))
+    with m.If(~waits | queue.pop | proof.part("controller", "vector_row").waits):
+        m.d.sync += waited.eq(0)
+    with m.Elif(waited != limit):
+        m.d.sync += waited.eq(waited + 1)
+    return {
+        f"a vector burst that is the oldest operation is served within {limit} cycles": waits
+        & (waited == limit)
     }

@@ -66,9 +66,11 @@ class Arbiter(wiring.Component):
         that must be closed for it.
     barred, waiver : ``In(1)``
         Ordinary ACTs are barred; aged requests are exempt from that.
-    gemv_clear, vector_clear : ``In(1)``
-        The data bus allows the GEMV, or the vector burst, at the head.
-    vector_close, vector_activate, vector_gwrite, vector_hold, vector_stop : ``In``
+    gemv_clear : ``In(1)``
+        The data bus allows the GEMV at the head.
+    half_free : ``In(1)``
+        No GEMV reads the half of the vector buffer that the vector burst at the head writes.
+    vector_close, vector_activate, vector_gwrite, vector_bars, vector_hold, vector_stop : ``In``
         The GWRITE from a row at the head (:class:`hw.memory.vector_row.VectorRow`).
     write_forced : ``In(1)``
         That GWRITE waits for a write.
@@ -78,6 +80,8 @@ class Arbiter(wiring.Component):
         Slot of the run that RD or WR serves, and place of the request in it.
     take_read, take_write, take_pim : ``Out(1)``
         The request or operation leaves its queue.
+    vector_yields : ``Out(1)``
+        An aged request comes before the vector burst at the head.
     take_refresh : ``Out(1)``
         PREA or REF of the refresh issues.
     waived : ``Out(1)``
@@ -109,10 +113,11 @@ class Arbiter(wiring.Component):
                 "barred": In(1),
                 "waiver": In(1),
                 "gemv_clear": In(1),
-                "vector_clear": In(1),
+                "half_free": In(1),
                 "vector_close": In(1),
                 "vector_activate": In(1),
                 "vector_gwrite": In(1),
+                "vector_bars": In(config.banks),
                 "vector_hold": In(config.banks),
                 "vector_stop": In(config.banks),
                 "write_forced": In(1),
@@ -122,6 +127,7 @@ class Arbiter(wiring.Component):
                 "take_read": Out(1),
                 "take_write": Out(1),
                 "take_pim": Out(1),
+                "vector_yields": Out(1),
                 "take_refresh": Out(1),
                 "waived": Out(1),
             }
@@ -175,35 +181,50 @@ class Arbiter(wiring.Component):
             gemv.eq(allowed_work & ~(turn.results_yield & head.read)),
             turn.result_ready.eq(allowed_work & head.read & ~row_slot),
         ]
-        wants_vector = oldest_is(PimOperation.GWRITE) & ~reads.aged & ~writes.aged
-        vector = wants_vector & ready.PIM_GWRITE_DATA & self.vector_clear
+        is_burst, is_row_burst = (
+            oldest_is(kind) for kind in (PimOperation.GWRITE, PimOperation.GWRITE_ROW)
+        )
+        wants_vector = is_burst & self.half_free & ~turn.vector_yields
+        vector = wants_vector & ready.PIM_GWRITE_DATA & self.write_clear
+        m.d.comb += [
+            turn.vector_waits.eq(is_burst | is_row_burst),
+            turn.vector_issues.eq(turn.vector_waits & self.take_pim),
+            self.vector_yields.eq(turn.vector_yields),
+        ]
 
         def direction(name: str, allowed: Value, other: bool = False):
-            """Return the candidate of the direction that is served, or of the other one."""
+            """Return the candidate of the direction that is served, or of the other one.
+
+            And whether the guards allow it, and whether it is the aged one.
+            """
             candidate = Signal.like(reads[name], name=f"{'other' if other else 'current'}_{name}")
             issues = Signal(name=f"{candidate.as_value().name}_issues")
+            is_aged = Signal(name=f"{candidate.as_value().name}_is_aged")
             first, second = (reads, writes) if other else (writes, reads)
             m.d.comb += [
                 candidate.eq(Mux(writing, first[name].as_value(), second[name].as_value())),
                 issues.eq(candidate.valid & ~self.closing & allowed.bit_select(candidate.bank, 1)),
+                is_aged.eq(candidate.oldest & Mux(writing, first.aged, second.aged)),
             ]
-            return candidate, issues
+            return candidate, issues, is_aged
 
         # Only the aged are exempt where ACTs are barred.
-        activate, activates = direction("activation", ready.ACT)
-        other, other_activates = direction("activation", ready.ACT, other=True)
-        exempt = ~self.barred | (self.waiver & activate.aged)
-        other_exempt = ~self.barred | (self.waiver & other.aged)
-        close, closes_row = direction("precharge", ready.PRE & self.open & ~self.vector_hold)
+        activate, activates, is_aged = direction("activation", ready.ACT)
+        other, other_activates, other_is_aged = direction("activation", ready.ACT, other=True)
+        exempt = ~self.barred | (self.waiver & is_aged)
+        other_exempt = ~self.barred | (self.waiver & other_is_aged)
+        close, closes_row, _ = direction("precharge", ready.PRE & self.open & ~self.vector_hold)
         clear = Cat(bit.replicate(config.banks_per_rank) for bit in self.read_clear)
         may_read = Mux(wants_vector, 0, ready.RD & clear)
-        may_write = Mux(self.write_clear, ready.WR, 0)
+        may_write = Mux(self.write_clear, ready.WR & ~self.vector_bars, 0)
         in_open_row = self.open & ~self.vector_stop
-        burst, serves = direction("burst", Mux(writing, may_write, may_read) & in_open_row)
+        burst, serves, serves_aged = direction(
+            "burst", Mux(writing, may_write, may_read) & in_open_row
+        )
         m.d.comb += [
             self.slot.eq(burst.slot),
             self.place.eq(burst.place),
-            turn.take_aged.eq(turn.take & burst.aged),
+            turn.take_aged.eq(turn.take & serves_aged),
         ]
 
         # The A form, if the row has served its turn and what was written to it before is safe.
@@ -252,7 +273,7 @@ class Arbiter(wiring.Component):
                     command.command.eq(Command.ACT),
                     command.bank.eq(activate.bank),
                     command.row.eq(activate.row),
-                    self.waived.eq(activate.aged),
+                    self.waived.eq(is_aged),
                 ]
             with m.Elif(closes_row):
                 m.d.comb += [command.command.eq(Command.PRE), command.bank.eq(close.bank)]
@@ -261,7 +282,7 @@ class Arbiter(wiring.Component):
                     command.command.eq(Command.ACT),
                     command.bank.eq(other.bank),
                     command.row.eq(other.row),
-                    self.waived.eq(other.aged),
+                    self.waived.eq(other_is_aged),
                 ]
 
         # Column commands.

@@ -109,7 +109,7 @@ class Candidates(wiring.Component):
 
         def choose(candidate, allowed: Value, hit: bool) -> Value:
             """Register the oldest free run in a bank that is allowed; return it as a bit."""
-            qualifies, oldest = Signal(depth), Signal.like(candidate)
+            qualifies, found = Signal(depth), Signal.like(candidate)
             for i in reversed(range(depth)):
                 run = runs[i]
                 m.d.comb += qualifies[i].eq(
@@ -117,16 +117,16 @@ class Candidates(wiring.Component):
                 )
                 with m.If(qualifies[i]):
                     m.d.comb += [
-                        oldest.aged.eq(self.aged if i == 0 else 0),
+                        found.oldest.eq(i == 0),
                         *(
-                            oldest[name].eq(run[name])
+                            found[name].eq(run[name])
                             for name in ("bank", "row", "column", "slot", "place")
                         ),
-                        oldest.last.eq((run.left == 1) & ~several.bit_select(run.bank, 1)),
-                        oldest.end.eq(run.column[1:] == config.bursts - 1),
+                        found.last.eq((run.left == 1) & ~several.bit_select(run.bank, 1)),
+                        found.end.eq(run.column[1:] == config.bursts - 1),
                     ]
-            m.d.comb += oldest.valid.eq(qualifies.any())
-            m.d.sync += candidate.eq(oldest)
+            m.d.comb += found.valid.eq(qualifies.any())
+            m.d.sync += candidate.eq(found)
             return qualifies & -qualifies
 
         choose(self.activation, activate, hit=False)

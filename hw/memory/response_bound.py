@@ -17,6 +17,10 @@ The oldest run takes part in four steps, none of which repeats:
    window of activations.
 4. Its bursts, between which a refresh or results of a tile may come.
 
+Where there are vector bursts, one of them comes after each burst of an aged request: it waits for
+the GEMV that reads its half of the vector buffer, and one from a row opens that row first. It waits
+itself for the earlier writes to its row and one burst of an aged request.
+
 A tile that is the oldest waits for a refresh and for the ACTs of four aged requests, and lasts,
 longer than alone: each command with results yields to one burst of an aged request.
 """
@@ -66,45 +70,57 @@ def _with_yields(config: Config, tile: int) -> int:
     return tile + min(bursts, commands) * (_turn_cycles(config) + config.timing.nBL)
 
 
-def _service_cycles(config: Config, tile: int) -> int:
+def _vector_cycles(config: Config, tile: int) -> int:
+    """Return the cycles that a vector burst takes which yields no more."""
+    return tile + _refresh_cycles(config) + _activation_cycles(config) + _turn_cycles(config)
+
+
+def _service_cycles(config: Config, tile: int, vector_bursts: bool) -> int:
     """Return the cycles in which an aged run of the current direction is served."""
     t = config.timing
+    vectors = run_length(config) * _vector_cycles(config, tile) if vector_bursts else 0
     # WR and RD of a run follow each other on the grid of column slots; a turn of the bus is first.
     turn = _turn_cycles(config)
     bursts = run_length(config) * 2 * -(-max(t.nBL, t.nCCDL) // 2) + turn
     pauses = 3 * (tile + _refresh_cycles(config))
-    return pauses + 2 * _activation_cycles(config) + bursts
+    return pauses + 2 * _activation_cycles(config) + bursts + vectors
 
 
-def oldest_cycles(config: Config, tile: int) -> int:
+def oldest_cycles(config: Config, tile: int, *, vector_bursts: bool = False) -> int:
     """Return the most cycles that the oldest request or tile takes, once it is the oldest.
 
     Parameters
     ----------
     tile
         Cycles of the longest tile, tRP included.
+    vector_bursts
+        Whether there are GWRITE operations, too.
     """
     tile = _with_yields(config, tile)
-    run = config.age + 2 * _service_cycles(config, tile)
-    waived = WAIVED * _service_cycles(config, 0)  # no other tile is before it
+    run = config.age + 2 * _service_cycles(config, tile, vector_bursts)
+    waived = WAIVED * _service_cycles(config, 0, False)  # no other tile is before it
     return max(run, waived + _refresh_cycles(config) + tile)
 
 
-def response_bound(config: Config, tile: int | None = None) -> int:
-    """Return the most cycles from acceptance to the last command: RD, WR or PIM_PRECHARGE.
+def response_bound(config: Config, tile: int | None = None, *, vector_bursts: bool = False) -> int:
+    """Return the most cycles from acceptance to the last command.
 
-    It holds under any mix of requests and tiles. The operations of an accepted tile must be offered
-    as fast as they are taken.
+    That is RD, WR, PIM_PRECHARGE of a tile, PIM_GWRITE of a row. It holds under any mix.
+    The operations of an accepted tile must be offered as fast as they are taken.
 
     Parameters
     ----------
     tile
         Cycles of the longest tile, tRP included; the longest that the controller expects if it is
         not given.
+    vector_bursts
+        Whether there are GWRITE operations, too.
 
     >>> from hw.presets import TINY
     >>> response_bound(TINY) < 100 * response_bound(TINY, tile=128)
     True
     """
     entries = config.read_queue + config.write_queue + 1
-    return entries * oldest_cycles(config, longest_tile(config) if tile is None else tile)
+    if tile is None:
+        tile = longest_tile(config)
+    return entries * oldest_cycles(config, tile, vector_bursts=vector_bursts)

@@ -45,14 +45,14 @@ def run_layout(config: Config, slots: int, others: int) -> data.StructLayout:
 def candidate_layout(config: Config) -> data.StructLayout:
     """Shape of a queue's candidate for a command: what the command needs, and whose it is.
 
-    ``last`` says that the run ends with the burst and that no other run of its queue wants the row;
-    ``end`` that the burst is the last of the row.
+    ``oldest`` says that the run is the first of its queue; ``last`` that it ends with the burst and
+    that no other run of its queue wants the row; ``end`` that the burst is the last of the row.
     """
     bus = bus_layout(config)
     return data.StructLayout(
         {
             "valid": 1,
-            "aged": 1,
+            "oldest": 1,
             "bank": bus["bank"].shape,
             "row": bus["row"].shape,
             "column": bus["column"].shape,

@@ -1,4 +1,4 @@
-"""Turns: whether reads or writes are served, and when results of PIM yield to an aged request.
+"""Turns: reads or writes, and when results of PIM and vector bursts yield to an aged request.
 
 Direction: writes when no read can be served, or at the high watermark, or if a tile or a GWRITE
 waits for a write; but after at least one read of this turn. Reads again when no write can be
@@ -10,7 +10,9 @@ not end while its oldest request is aged.
 Results of PIM drive the data bus. Those of short tiles, one after the other, could keep it from an
 aged request for ever; aged requests, one after the other, could keep it from a result. So a command
 with results that could issue yields to one burst of an aged request of the current direction whose
-row is open, and then issues.
+row is open, and then issues. So does a vector burst, to a request of either direction, from the
+cycle on in which it is the oldest operation: it keeps its direction of the data bus, or its bank,
+from the requests while it waits.
 """
 
 from amaranth.hdl import *
@@ -28,7 +30,7 @@ TURN = 32
 
 
 class Turn(wiring.Component):
-    """Decides whether reads or writes are served.
+    """Decides whether reads or writes are served, and what yields to them.
 
     Members
     -------
@@ -40,10 +42,12 @@ class Turn(wiring.Component):
         A burst of a request is served; the request is the oldest of its kind, and aged.
     result_ready : ``In(1)``
         A command with results could issue in this cycle.
+    vector_waits, vector_issues : ``In(1)``
+        A vector burst is the oldest operation; it leaves in this cycle.
     writing : ``Out(1)``
         Writes are served.
-    results_yield : ``Out(1)``
-        No command with results issues in this cycle.
+    results_yield, vector_yields : ``Out(1)``
+        No command with results issues in this cycle; the vector burst asks for nothing.
     """
 
     def __init__(self, config: Config):
@@ -56,8 +60,11 @@ class Turn(wiring.Component):
                 "take": In(1),
                 "take_aged": In(1),
                 "result_ready": In(1),
+                "vector_waits": In(1),
+                "vector_issues": In(1),
                 "writing": Out(1),
                 "results_yield": Out(1),
+                "vector_yields": Out(1),
             }
         )
 
@@ -82,4 +89,11 @@ class Turn(wiring.Component):
         m.d.comb += self.results_yield.eq(aged & ~needs_row & ~yielded)
         with m.If(self.result_ready):
             m.d.sync += yielded.eq(self.take_aged & self.results_yield)
+
+        vector_yielded = Signal()
+        m.d.comb += self.vector_yields.eq((reads.aged | writes.aged) & ~vector_yielded)
+        with m.If(self.vector_issues):
+            m.d.sync += vector_yielded.eq(0)
+        with m.Elif(self.vector_waits & self.take_aged):
+            m.d.sync += vector_yielded.eq(1)
         return m

@@ -18,8 +18,9 @@ class VectorRow(wiring.Component):
 
     The order on its row is that of acceptance: the operation is accepted when it is the oldest one,
     waits until the writes to its row that were accepted before are done, and no write to
-    that row is accepted before it is done. Its ACT is PIM's: no planned activation bars it. An aged
-    request comes before it. One whose row keeps that of an open tile from being there at the same
+    that row is accepted before it is done. Its ACT is PIM's: no planned activation bars it. One
+    burst of an aged request comes before it, and all of them while it waits for a write, whose turn
+    may be after theirs. One whose row keeps that of an open tile from being there at the same
     time could never be served, since PIM operations are in order: it is skipped.
 
     ``hit`` and ``pending``, which compare rows with many, are registered: what they say counts in
@@ -29,8 +30,10 @@ class VectorRow(wiring.Component):
     -------
     head : ``In(operation_layout(config))``, head_valid : ``In(1)``
         The oldest PIM operation.
-    blocked : ``In(1)``
-        A refresh or an aged request comes first.
+    closing, yields : ``In(1)``
+        A refresh, an aged request comes first.
+    aged : ``In(1)``
+        There is an aged request.
     tile : ``In(tile_layout(config))``
         The PIM tile.
     open : ``In(banks)``, hit : ``In(1)``
@@ -53,6 +56,9 @@ class VectorRow(wiring.Component):
         The operation leaves its queue without a command.
     close, activate, gwrite : ``Out(1)``
         Command wanted now, and allowed.
+    bars_writes : ``Out(banks)``
+        Banks to which no WR may issue now: one after the other in the same rank, they would keep it
+        from turning to the read that PIM_GWRITE is.
     hold, stop : ``Out(banks)``
         Bank whose open row must not be closed; bank whose open row must not be used any more.
     """
@@ -64,7 +70,9 @@ class VectorRow(wiring.Component):
             {
                 "head": In(operation_layout(config)),
                 "head_valid": In(1),
-                "blocked": In(1),
+                "closing": In(1),
+                "yields": In(1),
+                "aged": In(1),
                 "tile": In(tile_layout(config)),
                 "open": In(config.banks),
                 "hit": In(1),
@@ -81,6 +89,7 @@ class VectorRow(wiring.Component):
                 "close": Out(1),
                 "activate": Out(1),
                 "gwrite": Out(1),
+                "bars_writes": Out(config.banks),
                 "hold": Out(config.banks),
                 "stop": Out(config.banks),
             }
@@ -96,25 +105,31 @@ class VectorRow(wiring.Component):
         def in_bank(bits):
             return bits.bit_select(head.bank, 1)
 
-        known, hit, pending = Signal(), Signal(), Signal()
+        known, hit, pending, may_read = Signal(), Signal(), Signal(), Signal()
         m.d.sync += [
             accepted.eq(present & ~conflict & ~self.pop),
             known.eq(present & ~self.pop),
             hit.eq(self.hit),
             pending.eq(self.pending),
         ]
+        banks = config.banks_per_rank
+        same_rank = Cat(
+            (head.bank // banks == rank).replicate(banks) for rank in range(config.ranks)
+        )
+        waived = self.yields | (self.aged & pending)
         m.d.comb += [
             self.accept.eq(present & ~conflict & ~accepted),
             present.eq(self.head_valid & (head.operation == PimOperation.GWRITE_ROW)),
             self.skip.eq(present & conflict),
             self.waits.eq(known & ~conflict & pending),
-            wants.eq(known & ~conflict & ~self.blocked),
+            wants.eq(known & ~conflict & ~self.closing & ~waived),
             is_open.eq(in_bank(self.open)),
             self.close.eq(wants & is_open & ~hit & in_bank(ready.PRE)),
             self.activate.eq(wants & ~is_open & ~rests & in_bank(ready.ACT)),
-            self.gwrite.eq(  # a PRE may have issued since the hit
-                wants & is_open & hit & ~pending & self.half_free & in_bank(ready.PIM_GWRITE)
-            ),
+            # A PRE may have issued since the hit.
+            may_read.eq(wants & is_open & hit & ~pending & self.half_free),
+            self.gwrite.eq(may_read & in_bank(ready.PIM_GWRITE)),
+            self.bars_writes.eq(Mux(may_read & in_bank(ready.WR), same_rank, 0)),
             self.hold.eq((wants & hit) << head.bank),
             self.stop.eq((wants & ~hit) << head.bank),
             self.bars.eq(

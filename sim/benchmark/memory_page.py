@@ -40,8 +40,9 @@ bus.
 ## Longest waits
 
 Also by `python -m sim.benchmark starvation`: adversarial mixes, cycles from acceptance to the
-answer, or to the end of the tile. The bound is `hw.memory.response_bound.response_bound`, which its
-docstring derives; tiles of one column leave no time between PIM's activations for ordinary ones.
+answer, to the end of the tile, or to the PIM_GWRITE of a vector burst from a row. The bound is
+`hw.memory.response_bound.response_bound`, which its docstring derives; tiles of one column leave no
+time between PIM's activations for ordinary ones.
 """
 
 _TRAFFIC = """\

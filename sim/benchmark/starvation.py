@@ -13,7 +13,13 @@ from hw.memory.commands import Command, Request
 from hw.memory.response_bound import response_bound
 from hw.memory.tile_length import tile_cycles_on_grid
 from hw.presets import PAPER
-from sim.channel_workload import TileShape, random_requests, sequential_requests, tiles
+from sim.channel_workload import (
+    TileShape,
+    random_requests,
+    sequential_requests,
+    tiles,
+    with_vector_bursts,
+)
 from sim.command_trace import ACCEPT
 from sim.memory_channel import ChannelLog, CompiledChannel
 from sim.monitor import Monitor
@@ -46,15 +52,20 @@ class Mix:
     columns: int
     header: bool = True
     same_row: bool = False
+    vector_bursts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """Longest waits, in cycles from acceptance: to the answer, or to the end of the tile."""
+    """Longest waits, in cycles from acceptance.
+
+    To the answer, to the end of the tile, to the PIM_GWRITE of a row (0: there is none).
+    """
 
     read: int
     write: int
     tile: int
+    vector: int
 
 
 def _row_conflicts(config: Config) -> _Stream:
@@ -109,6 +120,9 @@ MIXES = (
     Mix("rarely a write", _few_writes, 1),
     Mix("rows in use by PIM", _rows_in_use, 32, same_row=True),
     Mix("rows in use by PIM, shortest tiles", _rows_in_use, 1, same_row=True),
+    Mix("row conflicts in one bank, vector bursts", _row_conflicts, 1, vector_bursts=True),
+    Mix("random rows, vector bursts", _anywhere, 1, vector_bursts=True),
+    Mix("writes at the watermark, vector bursts", _writes_at_the_watermark, 1, vector_bursts=True),
 )
 
 
@@ -117,12 +131,18 @@ def longest_waits(requests: _Stream, log: ChannelLog) -> Waits:
     times = log.answered - log.entered
     reads = requests["kind"] == Request.READ.value
     trace = log.trace
-    accepts = trace["cycle"][(trace["command"] == ACCEPT) & (trace["kind"] == 2)].astype(np.int64)
-    ends = trace["cycle"][trace["command"] == Command.PIM_PRECHARGE.value].astype(np.int64)
+
+    def from_acceptance(kind: int, command: Command) -> int:
+        is_accepted = (trace["command"] == ACCEPT) & (trace["kind"] == kind)
+        accepts = trace["cycle"][is_accepted].astype(np.int64)
+        ends = trace["cycle"][trace["command"] == command.value].astype(np.int64)
+        return int((ends - accepts).max(initial=0))
+
     return Waits(
         read=int(times[reads].max(initial=0)),
         write=int(times[~reads].max(initial=0)),
-        tile=int((ends - accepts).max(initial=0)),
+        tile=from_acceptance(2, Command.PIM_PRECHARGE),
+        vector=from_acceptance(3, Command.PIM_GWRITE),
     )
 
 
@@ -149,13 +169,16 @@ def run_mix(channel: CompiledChannel, mix: Mix) -> tuple[Waits, int]:
     if mix.same_row:
         pim["row"] = config.rows - 1
     requests = mix.requests(config)
+    if mix.vector_bursts:
+        pim = with_vector_bursts(config, pim, requests, np.random.default_rng(5))
     log = channel.run(requests, pim)
     violations = Monitor(config).check(log.trace, end=log.cycles)
     if violations:
         raise RuntimeError(f"{len(violations)} violations; the first: {violations[0]}")
     answer = config.timing.nCL + 4  # from RD to the answer to the read
     length = tile_cycles_on_grid(config, mix.columns)
-    return longest_waits(requests, log), response_bound(config, length) + answer
+    bound = response_bound(config, length, vector_bursts=mix.vector_bursts)
+    return longest_waits(requests, log), bound + answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,17 +193,21 @@ class Line:
     @property
     def kept(self) -> bool:
         """Whether no wait was longer than the bound."""
-        return max(self.waits.read, self.waits.write, self.waits.tile) <= self.bound
+        return max(self._cycles) <= self.bound
+
+    @property
+    def _cycles(self) -> tuple[int, ...]:
+        return (self.waits.read, self.waits.write, self.waits.tile, self.waits.vector)
 
     @property
     def cells(self) -> tuple[str, ...]:
         """The line as text, cell by cell: those of :data:`HEADINGS`."""
-        times = (self.waits.read, self.waits.write, self.waits.tile, self.bound)
-        return (self.mix, str(self.row_buffers), *(f"{cycles:,}" for cycles in times))
+        times = (f"{cycles:,}" if cycles else "–" for cycles in (*self._cycles, self.bound))
+        return (self.mix, str(self.row_buffers), *times)
 
 
 #: What the cells of a line are.
-HEADINGS = ("mix", "row buffers", "read", "write", "tile", "bound")
+HEADINGS = ("mix", "row buffers", "read", "write", "tile", "vector burst", "bound")
 
 
 def all_waits(announce: Callable[[str], None], config: Config = PAPER) -> Iterator[Line]:

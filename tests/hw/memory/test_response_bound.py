@@ -21,5 +21,6 @@ def test_bound_grows_with_tiles_queues_age_and_refresh():
     bound = response_bound(TINY, 200)
     slower = replace(TINY.timing, nRFC=400)
     assert response_bound(TINY, 300) > bound
+    assert response_bound(TINY, 200, vector_bursts=True) > bound
     for change in ({"read_queue": 32}, {"age": 8192}, {"timing": slower}):
         assert response_bound(replace(TINY, **change), 200) > bound, change

@@ -21,12 +21,13 @@ def asks(simulate):
         async def bench(ctx):
             operation = {"operation": PimOperation.GWRITE_ROW, "bank": BANK, "row": ROW}
             ctx.set(dut.head, operation)
-            ready = dict.fromkeys(("ACT", "PRE", "PIM_GWRITE"), EVERY_BANK)
+            ready = dict.fromkeys(("ACT", "PRE", "WR", "PIM_GWRITE"), EVERY_BANK)
             values = {"head_valid": 1, "half_free": 1, "ready": ready, **inputs}
             for name, value in values.items():
                 ctx.set(getattr(dut, name), value)
             await ctx.tick()
-            names = ("skip", "waits", "close", "activate", "gwrite", "hold", "stop", "bars")
+            names = ("skip", "waits", "close", "activate", "gwrite", "bars_writes")
+            names += ("hold", "stop", "bars")
             seen.update({name: ctx.get(getattr(dut, name)) for name in names})
 
         simulate(dut, bench)
@@ -44,7 +45,7 @@ def test_other_row_of_the_bank_is_closed_and_not_used_any_more(asks):
 
 
 def test_open_row_is_read_and_held(asks):
-    assert asks(open=1 << BANK, hit=1) == {"gwrite", "hold"}
+    assert asks(open=1 << BANK, hit=1) == {"gwrite", "bars_writes", "hold"}
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,8 @@ def test_open_row_is_held_until_it_may_be_read(asks, change, more):
 
 
 def test_refresh_and_aged_requests_come_first(asks):
-    assert asks(blocked=1) == set()
+    assert asks(closing=1) == set()
+    assert asks(yields=1) == set()
 
 
 def test_row_of_a_tile_that_ended_rests(asks):
@@ -106,3 +108,14 @@ def test_row_that_closed_in_the_cycle_before_is_not_read(simulate):
         assert not ctx.get(dut.gwrite)
 
     simulate(dut, bench)
+
+
+def test_aged_requests_come_first_while_a_write_is_waited_for(asks):
+    assert asks(open=1 << BANK, hit=1, aged=1) == {"gwrite", "bars_writes", "hold"}
+    assert asks(open=1 << BANK, hit=1, aged=1, pending=1) == {"waits"}
+
+
+def test_writes_leave_the_bus_to_a_row_that_could_be_read(asks):
+    after_a_write = {"WR": EVERY_BANK}
+    assert asks(open=1 << BANK, hit=1, ready=after_a_write) == {"bars_writes", "hold"}
+    assert asks(open=1 << BANK, hit=1, ready=after_a_write, half_free=0) == {"hold"}

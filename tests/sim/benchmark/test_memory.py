@@ -73,17 +73,18 @@ def test_page_has_every_figure_and_wait():
         Figure("PIM slower by", "1.2 %", "", "≤ 1 %", False),
         Figure("simulation speed", "9 cycles/s"),
     ]
-    text = page(figures, [Line("conflicts", 2, Waits(1234, 5, 6), 7000)])
+    text = page(figures, [Line("conflicts", 2, Waits(1234, 5, 6, 0), 7000)])
     assert "| sequential reads | 92.6 % | 93.3 % left | ≥ 91 % | yes |" in text
     assert "| PIM slower by | 1.2 % |  | ≤ 1 % | **no** |" in text
     assert "| simulation speed | 9 cycles/s |  |  |  |" in text
-    assert "| conflicts | 2 | 1,234 | 5 | 6 | 7,000 |" in text
+    assert "| conflicts | 2 | 1,234 | 5 | 6 | – | 7,000 |" in text
     assert "](memory-sweeps.png)" in text
 
 
 def test_line_says_whether_the_bound_is_kept():
-    assert Line("any", 1, Waits(5, 6, 7), 7).kept
-    assert not Line("any", 1, Waits(5, 8, 7), 7).kept
+    assert Line("any", 1, Waits(5, 6, 7, 7), 7).kept
+    assert not Line("any", 1, Waits(5, 8, 7, 7), 7).kept
+    assert not Line("any", 1, Waits(5, 6, 7, 8), 7).kept
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ def channel():
 @pytest.mark.parametrize("mix", MIXES, ids=[mix.name for mix in MIXES])
 def test_no_mix_makes_anything_wait_longer_than_the_bound(channel, mix):
     waits, bound = run_mix(channel, mix)
-    assert max(waits.read, waits.write, waits.tile) <= bound
+    assert max(waits.read, waits.write, waits.tile, waits.vector) <= bound
     assert waits.read > channel.config.timing.nRCD + channel.config.timing.nCL
     assert waits.tile >= 60
+    assert (waits.vector > 0) == mix.vector_bursts
