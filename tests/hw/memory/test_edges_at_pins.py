@@ -27,7 +27,7 @@ SIZES = {Scope.BANK: 1, Scope.BANK_GROUP: 4, Scope.RANK: 8, Scope.CHANNEL: 16}
 ROW_COMMANDS = {C.ACT, C.PRE, C.PREA, C.REF, C.PIM_ACTIVATION, C.PIM_PRECHARGE}
 COLUMN_COMMANDS = {C.RD, C.RDA, C.WR, C.WRA}
 LAGS = 90  # commands back from each that are looked at
-RUNS = 40  # at most: two or three reach nearly every pair, some take luck
+RUNS = 400  # at most: two or three reach nearly every pair, some take luck
 
 
 def config_of(preset, row_buffers):
