@@ -18,8 +18,9 @@ direction wants; 6. ACT for the oldest request of the other direction whose bank
 
 Column: 1. the oldest PIM operation, but one with results yields to the oldest request of the
 current direction if that is aged and its row open (:class:`hw.memory.turn.Turn`); 2. the oldest
-request of the current direction whose row is open. While a vector burst waits for the bus,
-no RD issues; an aged request comes before it. The last burst of a run takes the A form, which saves
+request of the current direction whose row is open. While a vector burst waits for the bus, no RD
+issues, and while it waits for an open row, no WR in that rank; it yields to one burst of an aged
+request, as results do. The last burst of a run takes the A form, which saves
 PRE, if no other run in the queues wants its row, and either one that may be served wants another
 row of the bank, or the burst is the row's last, or its queue is at least half full: then the next
 one to want the row is far.
@@ -193,10 +194,7 @@ class Arbiter(wiring.Component):
         ]
 
         def direction(name: str, allowed: Value, other: bool = False):
-            """Return the candidate of the direction that is served, or of the other one.
-
-            And whether the guards allow it, and whether it is the aged one.
-            """
+            """Return the candidate of a direction, whether it may issue, and whether it is aged."""
             candidate = Signal.like(reads[name], name=f"{'other' if other else 'current'}_{name}")
             issues = Signal(name=f"{candidate.as_value().name}_issues")
             is_aged = Signal(name=f"{candidate.as_value().name}_is_aged")
