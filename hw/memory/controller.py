@@ -62,7 +62,8 @@ class Controller(wiring.Component):
     request waits for at most ``read_queue`` (``write_queue``) runs of its kind, each of which takes
     at most ``age`` cycles, a tile, a refresh and a turn of the other direction after it became the
     oldest; and a tile waits for the requests to its row that were accepted before it, and for the
-    ACTs of at most four aged requests.
+    ACTs of at most four aged requests. A vector burst waits for the writes to its row that were
+    accepted before it, and for one burst of an aged request; and an aged request for one of them.
 
     Members
     -------
