@@ -5,7 +5,10 @@ from amaranth.hdl import *
 from hw.config import Config
 from hw.memory.commands import PimOperation
 
-__all__ = ["whole_tiles"]
+__all__ = ["VECTOR_BURSTS", "whole_tiles"]
+
+#: Operations that write a burst into the vector buffer.
+VECTOR_BURSTS = (PimOperation.GWRITE, PimOperation.GWRITE_ROW)
 
 #: What works on the open rows of a tile.
 _WORK = (PimOperation.GEMV, PimOperation.DOTPRODUCT, PimOperation.RDRESULT)
@@ -43,7 +46,7 @@ def whole_tiles(m: Module, config: Config, operation, valid: Value, taken: Value
         m.d.sync += opened.eq(0)
     columns = operation.slots * operation.k
     gemv = is_any(PimOperation.GEMV)
-    bursts = is_any(PimOperation.GWRITE, PimOperation.GWRITE_ROW)
+    bursts = is_any(*VECTOR_BURSTS)
     conditions = [
         ~activates | (operation.group < config.groups),
         ~activates | ~opened.bit_select(operation.group, 1),

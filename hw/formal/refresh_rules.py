@@ -2,6 +2,7 @@
 
 from amaranth.hdl import *
 
+from hw.formal.environment import VECTOR_BURSTS
 from hw.formal.proof import Proof
 from hw.memory.commands import Command, PimOperation
 from hw.memory.constraints import Scope
@@ -26,19 +27,17 @@ def assume_announced_tiles(proof: Proof, vector_bursts: int = 0) -> None:
     most = config.slots * config.columns
     gemv = oldest_is(PimOperation.GEMV)
     work = oldest_is(PimOperation.GEMV, PimOperation.DOTPRODUCT, PimOperation.RDRESULT)
-    done = Signal(range(most + 1))  # columns, products and results of the tile
-    with m.If(queue.pop & oldest_is(PimOperation.PRECHARGE)):
-        m.d.sync += done.eq(0)
-    with m.Elif(queue.pop & work):
-        m.d.sync += done.eq(Mux(gemv, most, done + 1))
     inside = tiles.started
-    proof.assume(~inside | queue.valid)
-    burst = inside & oldest_is(PimOperation.GWRITE, PimOperation.GWRITE_ROW)
+    burst = inside & oldest_is(*VECTOR_BURSTS)
+    done = Signal(range(most + 1))  # columns, products and results of the tile
     bursts = Signal(range(vector_bursts + 2))
     with m.If(queue.pop & oldest_is(PimOperation.PRECHARGE)):
-        m.d.sync += bursts.eq(0)
+        m.d.sync += [done.eq(0), bursts.eq(0)]
+    with m.Elif(queue.pop & work):
+        m.d.sync += done.eq(Mux(gemv, most, done + 1))
     with m.Elif(queue.pop & burst):
         m.d.sync += bursts.eq(bursts + 1)
+    proof.assume(~inside | queue.valid)
     proof.assume(~burst | (bursts != vector_bursts))
     proof.assume(~work | (done != most))
     proof.assume(~gemv | (done == 0))

@@ -3,14 +3,13 @@
 from amaranth.hdl import *
 from amaranth.lib import enum
 
+from hw.formal.environment import VECTOR_BURSTS
 from hw.formal.proof import Proof
 from hw.formal.refresh_rules import assume_announced_tiles
-from hw.memory.commands import Command, PimOperation, Request
+from hw.memory.commands import Command, Request
 from hw.memory.run import run_length
 
 __all__ = ["response_rules", "vector_response_rules"]
-
-_BURSTS = (PimOperation.GWRITE, PimOperation.GWRITE_ROW)
 
 
 class _Tag(enum.Enum, shape=2):
@@ -33,7 +32,7 @@ def response_rules(
     queues hold, and a tile.
 
     Tiles are assumed to last no longer than announced (:func:`assume_announced_tiles`). Between
-    them are vector bursts, as many as like.
+    them is any number of vector bursts.
 
     Parameters
     ----------
@@ -104,7 +103,7 @@ def vector_response_rules(proof: Proof, limit: int) -> dict[str, Value]:
     """
     assume_announced_tiles(proof, vector_bursts=1)
     m, queue = proof.m, proof.part("controller", "pim")
-    waits = queue.valid & Cat(queue.head.operation == kind for kind in _BURSTS).any()
+    waits = queue.valid & Cat(queue.head.operation == kind for kind in VECTOR_BURSTS).any()
     waited = Signal(range(limit + 1))
     with m.If(~waits | queue.pop | proof.part("controller", "vector_row").waits):
         m.d.sync += waited.eq(0)

@@ -105,8 +105,9 @@ def oldest_cycles(config: Config, tile: int, *, vector_bursts: bool = False) -> 
 def response_bound(config: Config, tile: int | None = None, *, vector_bursts: bool = False) -> int:
     """Return the most cycles from acceptance to the last command.
 
-    That is RD, WR, PIM_PRECHARGE of a tile, PIM_GWRITE of a row. It holds under any mix.
-    The operations of an accepted tile must be offered as fast as they are taken.
+    That is RD, WR, PIM_PRECHARGE of a tile, PIM_GWRITE of a row. It holds under any mix of
+    requests and tiles, and of vector bursts if it is asked for with these. The operations of an
+    accepted tile must be offered as fast as they are taken.
 
     Parameters
     ----------

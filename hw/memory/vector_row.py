@@ -116,13 +116,13 @@ class VectorRow(wiring.Component):
         same_rank = Cat(
             (head.bank // banks == rank).replicate(banks) for rank in range(config.ranks)
         )
-        waived = self.yields | (self.aged & pending)
+        gives_way = self.yields | (self.aged & pending)
         m.d.comb += [
             self.accept.eq(present & ~conflict & ~accepted),
             present.eq(self.head_valid & (head.operation == PimOperation.GWRITE_ROW)),
             self.skip.eq(present & conflict),
             self.waits.eq(known & ~conflict & pending),
-            wants.eq(known & ~conflict & ~self.closing & ~waived),
+            wants.eq(known & ~conflict & ~self.closing & ~gives_way),
             is_open.eq(in_bank(self.open)),
             self.close.eq(wants & is_open & ~hit & in_bank(ready.PRE)),
             self.activate.eq(wants & ~is_open & ~rests & in_bank(ready.ACT)),
