@@ -41,6 +41,9 @@ class Proof(wiring.Component):
     with_die
         The data bus is not free: the DRAM die stands at its other end. Its MAC units are black
         boxes.
+    lemmas
+        As rules, but what they return helps to prove the properties of the same names
+        (:mod:`hw.formal.lemmas`).
 
     Attributes
     ----------
@@ -50,8 +53,9 @@ class Proof(wiring.Component):
         The controller, and its followed C/A bus.
     with_die
         Whether the die is there.
-    properties
-        Names, in the order of the bits of ``broken``.
+    properties, strengthened
+        Names, in the order of the bits of ``broken``: first each property, then each that a lemma
+        helps once more, together with its lemma.
 
     Members
     -------
@@ -59,12 +63,17 @@ class Proof(wiring.Component):
         The stimulus.
     free : ``In(32)``
         For the rules: free in every cycle.
-    broken : ``Out(properties)``
-        A bit a property: broken in this cycle.
+    broken : ``Out(properties + strengthened)``
+        A bit each: broken in this cycle.
     """
 
     def __init__(
-        self, config: Config, *rules: "Rule", tag_bits: int = TAG_BITS, with_die: bool = False
+        self,
+        config: Config,
+        *rules: "Rule",
+        tag_bits: int = TAG_BITS,
+        with_die: bool = False,
+        lemmas: "Rule | None" = None,
     ):
         self.config = config
         self.m = m = Module()
@@ -89,8 +98,13 @@ class Proof(wiring.Component):
         conditions: dict[str, Value] = {}
         for rule in rules:
             conditions |= rule(self)
+        helpers = lemmas(self) if lemmas else {}
         self.properties = list(conditions)
-        self._conditions = list(conditions.values())
+        self.strengthened = [name for name in conditions if name in helpers]
+        self._conditions = [
+            *conditions.values(),
+            *(conditions[name] | helpers[name] for name in self.strengthened),
+        ]
         requests, pim = controller.i_requests, controller.i_pim
         super().__init__(
             {
@@ -101,7 +115,7 @@ class Proof(wiring.Component):
                 "i_data": In(8 * config.column_bytes),
                 "i_valid": In(1),
                 "free": In(32),
-                "broken": Out(len(conditions)),
+                "broken": Out(len(self._conditions)),
             }
         )
 

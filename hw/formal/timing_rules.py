@@ -6,17 +6,18 @@ from hw.formal.command_bus import CommandBus
 from hw.memory.commands import Command
 from hw.memory.constraints import OPENINGS, Constraint, Scope, constraints
 
-__all__ = ["timing_rules"]
+__all__ = ["property_of", "timing_rules"]
 
 
-def _title(line: Constraint) -> str:
+def property_of(line: Constraint) -> str:
+    """Return the name of the property that a line of the table is kept."""
     first, later = (
         "/".join(command.name for command in sorted(commands, key=lambda x: x.value))
         for commands in (line.first, line.later)
     )
     window = f", window of {line.window}" if line.window > 1 else ""
     scope = line.scope.name.lower().replace("_", " ")
-    return f"{first} to {later}, {scope}: {line.formula}{window}"
+    return f"timing: {first} to {later}, {scope}: {line.formula}{window}"
 
 
 def timing_rules(bus: CommandBus) -> dict[str, Value]:
@@ -33,7 +34,7 @@ def timing_rules(bus: CommandBus) -> dict[str, Value]:
         instances = range(config.banks // bus.size(line.scope))
         name = f"line_{number}"
         broken = [check(bus, line, instance, f"{name}_{instance}") for instance in instances]
-        found[f"timing: {_title(line)}"] = Cat(broken).any()
+        found[property_of(line)] = Cat(broken).any()
     return found
 
 

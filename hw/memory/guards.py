@@ -12,7 +12,15 @@ from hw.config import Config
 from hw.memory.commands import Command, bus_layout
 from hw.memory.constraints import OPENINGS, TARGETS, Constraint, Scope, constraints
 
-__all__ = ["ISSUED", "Guards", "gwrite_extent", "maximum_extent", "ready_layout", "soon_layout"]
+__all__ = [
+    "FORESEEN",
+    "ISSUED",
+    "Guards",
+    "gwrite_extent",
+    "maximum_extent",
+    "ready_layout",
+    "soon_layout",
+]
 
 #: The commands that the controller issues.
 ISSUED = (
