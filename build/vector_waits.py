@@ -18,8 +18,9 @@ import numpy as np
 
 from hw.config import Config
 from hw.isa import Opcode, Queue
+from hw.npu.vector.cycles import cycles, issue_cycles
 from hw.npu.vector.ports import CONTEXTS
-from hw.npu.vector.schedule import SWEEPS, Schedule, cycles, issue_cycles, route_of
+from hw.npu.vector.schedule import SWEEPS, Schedule, route_of
 from hw.presets import TINY
 from hw.program import Program
 from hw.tokens import named_queues

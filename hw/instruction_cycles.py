@@ -6,7 +6,7 @@ from hw.config import Config
 from hw.isa import Opcode, Queue, instruction, queue_kind
 from hw.npu.drain import Drain
 from hw.npu.matrix_unit import MatrixUnit
-from hw.npu.vector.schedule import cycles as vector_cycles
+from hw.npu.vector.cycles import cycles as vector_cycles
 from hw.npu.weight_loader import WeightLoader
 
 __all__ = ["CONSTANTS", "constants", "instruction_cycles"]
@@ -18,7 +18,7 @@ CONSTANTS = {
     "weight_cycles": "cycles that the loading of a weight tile takes",
     "gemm_latency": "cycles that a row takes to the accumulators, and GEMM to its retirement",
     "drain_latency": "cycles that a row takes from the accumulators, and DRAIN to its retirement",
-    "vector": "cycles of the vector unit (`hw.npu.vector.schedule.cycles`), and to retirement",
+    "vector": "cycles of the vector unit (`hw.npu.vector.cycles.cycles`), and to retirement",
 }
 
 

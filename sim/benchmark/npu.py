@@ -10,7 +10,7 @@ from rich.table import Table
 from hw.assembly import assemble
 from hw.isa import Queue, queue_name
 from hw.memory.commands import Command
-from hw.npu.vector.schedule import cycles as vector_cycles
+from hw.npu.vector.cycles import cycles as vector_cycles
 from hw.presets import PAPER, TINY
 from sim.benchmark.array_scale import Cost, compile_and_run, elaborate, export
 from sim.benchmark.matrix_rates import (
@@ -113,7 +113,7 @@ def _vector() -> Section:
     return Section(
         "Vector unit: cycles",
         "Four rows of 32 elements on the RTL of `tiny` (four lanes) beside the formula of "
-        "`hw.npu.vector.schedule.cycles`; then, by that formula, cycles per element and lane for "
+        "`hw.npu.vector.cycles.cycles`; then, by that formula, cycles per element and lane for "
         "16 rows a unit of 1024 (`tiny`) and of 4096 elements (`paper`, 8 units of 128 lanes).",
         ("instruction", "4 × 32", "formula", "tiny, 16 × 1024", "paper, 16 × 4096"),
         rows,

@@ -4,7 +4,7 @@ from amaranth.sim._async import SimulatorContext
 
 from hw.config import Config
 from hw.isa import Element, Function, Norm, Opcode
-from hw.npu.vector.schedule import cycles
+from hw.npu.vector.cycles import cycles
 from hw.npu.vector.unit import VectorUnit
 from sim.engine.amaranth import simulator
 

@@ -19,7 +19,7 @@ from hw.isa import (
     lane_tile_address,
 )
 from hw.memory.commands import Command
-from hw.npu.vector.schedule import issue_cycles
+from hw.npu.vector.cycles import issue_cycles
 from hw.presets import TINY
 from hw.program import Block, Program, queue_kind, stream_of
 from hw.tokens import token_masks

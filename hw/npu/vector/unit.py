@@ -55,7 +55,7 @@ class VectorUnit(wiring.Component):
     """Vector unit: ``lanes`` elements a cycle through one chain of units a lane.
 
     Rows are streamed: an element is read in every sweep over its row, and no intermediate result is
-    kept but two scalars a row. :func:`hw.npu.vector.schedule.cycles` says how long an instruction
+    kept but two scalars a row. :func:`hw.npu.vector.cycles.cycles` says how long an instruction
     takes, :mod:`hw.npu.vector.golden` what it computes.
 
     Addresses and strides are multiples of ``lanes`` numbers of their operand's format; those of the

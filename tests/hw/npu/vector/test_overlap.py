@@ -8,8 +8,9 @@ import pytest
 from hw.arith import bf16
 from hw.isa import Element, Format, Function, Norm, Opcode
 from hw.npu.vector import golden
+from hw.npu.vector.cycles import cycles, issue_cycles
 from hw.npu.vector.ports import CONTEXTS
-from hw.npu.vector.schedule import Route, Schedule, cycles, issue_cycles, route_of
+from hw.npu.vector.schedule import Route, Schedule, route_of
 from hw.presets import TINY
 
 UNIT = {"lanes": TINY.lanes, "partial_sums": TINY.vector_partial_sums}

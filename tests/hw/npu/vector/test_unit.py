@@ -8,7 +8,7 @@ import pytest
 from hw.arith import bf16
 from hw.isa import Element, Format, Function, Norm, Opcode, Reduce
 from hw.npu.vector import golden
-from hw.npu.vector.schedule import cycles
+from hw.npu.vector.cycles import cycles
 from hw.npu.vector.unit import VectorUnit
 from hw.presets import TINY
 

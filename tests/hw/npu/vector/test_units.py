@@ -7,7 +7,8 @@ import pytest
 from amaranth.sim import Simulator
 
 from hw.isa import INSTRUCTIONS, Opcode, Queue
-from hw.npu.vector.schedule import Schedule, cycles
+from hw.npu.vector.cycles import cycles
+from hw.npu.vector.schedule import Schedule
 from hw.npu.vector.units import VectorUnits
 from hw.presets import TINY
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from hw.isa import Element, Function, Opcode
-from hw.npu.vector.schedule import cycles
+from hw.npu.vector.cycles import cycles
 from hw.presets import TINY
 
 
