@@ -25,7 +25,8 @@ __all__ = ["row_buffer_lemmas", "timing_lemmas"]
 
 def row_buffer_lemmas(proof: Proof) -> dict[str, Value]:
     """Return what keeps rows from both row buffers: a tile that may start meets nobody."""
-    return {NEVER_IN_BOTH: _meets(proof)}
+    tiles = proof.part("controller", "tiles")
+    return {NEVER_IN_BOTH: (tiles.started & ~tiles.tile.valid) | _meets(proof)}
 
 
 def timing_lemmas(proof: Proof) -> dict[str, Value]:
@@ -46,13 +47,12 @@ def timing_lemmas(proof: Proof) -> dict[str, Value]:
 def _meets(proof: Proof) -> Value:
     """Return that a tile which may start, or has, meets an open row or an earlier request.
 
-    Or that one has started which is not there, or that a request asks for a row that conflicts with
-    a tile's although no earlier one is left.
+    Or that a request asks for a row that conflicts with a tile's although no earlier one is left.
     """
     config = proof.config
     tiles, rows = proof.part("controller", "tiles"), proof.part("controller", "rows")
     runs = tiles.may_start | tiles.started
-    broken = [tiles.started & ~tiles.tile.valid, runs & rows.tile_close.any()]
+    broken = [runs & rows.tile_close.any()]
     for name in ("reads", "writes"):
         queue = proof.part("controller", name)
         asks = queue.activation.valid & tiles.tile.valid
