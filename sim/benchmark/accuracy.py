@@ -27,7 +27,15 @@ from hw.arith.binary32 import flush
 from hw.isa import Format, Function
 from hw.npu.vector import golden
 
-__all__ = ["EXHAUSTIVE", "TRUE", "Accuracy", "accuracies", "markdown", "print_accuracies"]
+__all__ = [
+    "EXHAUSTIVE",
+    "TRUE",
+    "Accuracy",
+    "accuracies",
+    "bf16_ulp",
+    "markdown",
+    "print_accuracies",
+]
 
 Doubles = npt.NDArray[np.float64]
 
@@ -134,7 +142,7 @@ def _worst(found: list[tuple[int, float, float]]) -> tuple[int, float, float]:
     return sum(judged for judged, _, _ in found), error, place
 
 
-def _bf16_ulp(function: Function) -> tuple[float, float]:
+def bf16_ulp(function: Function) -> tuple[float, float]:
     """Return the largest error over all bfloat16 inputs in bfloat16 ulp, and where it is."""
     x = bf16.from_bits(np.arange(1 << 16, dtype=np.uint16))
     true, normal = _judge(function, x)
@@ -185,7 +193,7 @@ def accuracies(
             else:
                 judged, error, error_at = _largest(function, random)
                 inputs = f"{len(random):,} random"
-            ulp, ulp_at = _bf16_ulp(function)
+            ulp, ulp_at = bf16_ulp(function)
             results.append(Accuracy(function, inputs, judged, error, error_at, ulp, ulp_at))
     return results
 

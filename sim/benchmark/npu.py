@@ -12,6 +12,7 @@ from hw.isa import Queue, queue_name
 from hw.memory.commands import Command
 from hw.npu.vector.cycles import cycles as vector_cycles
 from hw.presets import PAPER, TINY
+from sim.benchmark.accuracy import TRUE, bf16_ulp
 from sim.benchmark.array_scale import Cost, compile_and_run, elaborate, export
 from sim.benchmark.matrix_rates import (
     Shape,
@@ -116,6 +117,22 @@ def _vector() -> Section:
         "`hw.npu.vector.cycles.cycles`; then, by that formula, cycles per element and lane for "
         "16 rows a unit of 1024 (`tiny`) and of 4096 elements (`paper`, 8 units of 128 lanes).",
         ("instruction", "4 × 32", "formula", "tiny, 16 × 1024", "paper, 16 × 4096"),
+        rows,
+    )
+
+
+def _functions() -> Section:
+    rows = []
+    for function in TRUE:
+        error, place = bf16_ulp(function)
+        rows.append((function.name, f"{error:.3f}", f"{place:.6g}"))
+    return Section(
+        "Functions: worst error",
+        "In units of the last bfloat16 place, over all bfloat16 inputs, of the golden models that "
+        "the RTL equals bit for bit (0.5 is correct rounding). Relative errors over binary32: "
+        "`python -m sim.benchmark accuracy` (accuracy.md). What becomes of it in whole models, "
+        "layer by layer: `python -m scheduler.report.layer_error` (models.md).",
+        ("function", "bf16 ulp", "at"),
         rows,
     )
 
@@ -226,7 +243,8 @@ def sections(console: Console, largest_compiled: int) -> Iterator[Section]:
     largest_compiled
         Rows and columns of the largest array that is compiled.
     """
-    for part in (_utilisation, _gemms, _vector, _dma, lambda: _scale(largest_compiled)):
+    tables = (_utilisation, _gemms, _vector, _functions, _dma)
+    for part in (*tables, lambda: _scale(largest_compiled)):
         section = part()
         table = Table(title=section.title)
         for number, name in enumerate(section.head):
