@@ -167,7 +167,7 @@ MUTANTS = (
     ),
     Mutant(
         "vector burst written over a half in use",
-        _ignored(Arbiter, "vector_clear", 1),
+        _ignored(Arbiter, "half_free", 1),
         4,
         "no column lands",
     ),

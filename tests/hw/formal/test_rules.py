@@ -204,11 +204,9 @@ def test_ranks_need_a_turn_around(broken):
         assert ("a turn-around between drivers of the data bus" in found) == wrong
 
 
-def test_every_mutant_names_a_property_of_its_proof():
-    tasks = {mutant.task for mutant in MUTANTS}
-    designs = {task: task.make(task.geometry) for task in tasks}
-    for design in designs.values():
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_mutant_is_made_and_names_a_property_of_its_proof(mutant):
+    with mutant.fault():
+        design = mutant.task.make(mutant.task.geometry)
         Fragment.get(design, None)
-    for mutant in MUTANTS:
-        names = designs[mutant.task].properties
-        assert any(name.startswith(mutant.guarded) for name in names), mutant.name
+    assert any(name.startswith(mutant.guarded) for name in design.properties)
