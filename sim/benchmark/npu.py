@@ -243,8 +243,9 @@ def sections(console: Console, largest_compiled: int) -> Iterator[Section]:
     largest_compiled
         Rows and columns of the largest array that is compiled.
     """
-    tables = (_utilisation, _gemms, _vector, _functions, _dma)
-    for part in (*tables, lambda: _scale(largest_compiled)):
+    # The memory of the arrays' processes contains what this one has taken until then.
+    measured_first = (_utilisation, _gemms, _vector, _dma)
+    for part in (*measured_first, lambda: _scale(largest_compiled), _functions):
         section = part()
         table = Table(title=section.title)
         for number, name in enumerate(section.head):
