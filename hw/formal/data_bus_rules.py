@@ -7,16 +7,20 @@ from hw.memory.commands import Command
 from hw.memory.constraints import Scope
 from hw.pim.results import result_beats, result_schedule
 
-__all__ = ["data_bus_rules", "rank_drives"]
+__all__ = ["ONE_DRIVER", "TURN_AROUND", "data_bus_rules", "rank_drives", "results_due"]
+
+#: Names of the properties.
+ONE_DRIVER = "one driver on the data bus"
+TURN_AROUND = "a turn-around between drivers of the data bus"
 
 
-def _results(bus: CommandBus) -> tuple[list[Signal], Value]:
+def _results(bus: CommandBus) -> list[tuple[Signal, Signal]]:
     """Follow the results of PIM_GEMV, by the times that the die documents.
 
     Returns
     -------
-    For each rank the cycles from this one on in which it drives results, and whether two results
-    fall into one cycle.
+    For each rank the cycles from this one on in which it drives results, as bits: of the commands
+    before this cycle's, and of that one.
     """
     m, config, command = bus.m, bus.config, bus.bus
     beats = result_beats(config)
@@ -33,7 +37,7 @@ def _results(bus: CommandBus) -> tuple[list[Signal], Value]:
                 offset = rank * (beats + config.timing.nTURN)
                 ranks.append(sum(((1 << beats) - 1) << (start + offset) for start in starts))
             patterns.append((fits, ranks))
-    future, collisions = [], []
+    found = []
     for rank in range(config.ranks):
         width = max(ranks[rank].bit_length() for _fits, ranks in patterns)
         cycles = Signal(width, name=f"results_{rank}")
@@ -42,9 +46,16 @@ def _results(bus: CommandBus) -> tuple[list[Signal], Value]:
             with m.If(fits):
                 m.d.comb += pattern.eq(ranks[rank])
         m.d.sync += cycles.eq((cycles | pattern) >> 1)
-        future.append(cycles)
-        collisions.append((cycles & pattern).any())
-    return future, Cat(collisions).any()
+        found.append((cycles, pattern))
+    return found
+
+
+def results_due(bus: CommandBus) -> list[Value]:
+    """Return, for each rank, the cycles from this one on in which it will drive results, as bits.
+
+    Those of this cycle's command are among them.
+    """
+    return [cycles | pattern for cycles, pattern in _results(bus)]
 
 
 def _burst(bus: CommandBus, event: Value, latency: int, name: str) -> tuple[Value, Value]:
@@ -62,13 +73,12 @@ def rank_drives(bus: CommandBus) -> list[Value]:
 
 def _drivers(bus: CommandBus) -> tuple[list[Value], Value, Value]:
     timing = bus.config.timing
-    results, collide = _results(bus)
-    ranks, collisions = [], [collide]
-    for rank in range(bus.config.ranks):
+    ranks, collisions = [], []
+    for rank, (cycles, pattern) in enumerate(_results(bus)):
         event = bus.names({Command.RD, Command.RDA}, Scope.RANK, rank)
         burst, twice = _burst(bus, event, timing.nCL, f"reads_{rank}")
-        collisions += [twice, burst & results[rank][0]]
-        ranks.append(burst | results[rank][0])
+        collisions += [twice, burst & cycles[0], (cycles & pattern).any()]
+        ranks.append(burst | cycles[0])
     to_die = bus.is_any(Command.WR, Command.WRA, Command.PIM_GWRITE_DATA)
     host, twice = _burst(bus, to_die, timing.nCWL, "to_die")
     return ranks, host, Cat(*collisions, twice).any()
@@ -92,6 +102,6 @@ def data_bus_rules(bus: CommandBus) -> dict[str, Value]:
         value = past
     hurried = Cat((drivers != 0) & (past & ~drivers).any() for past in before).any()
     return {
-        "one driver on the data bus": both | collide,
-        "a turn-around between drivers of the data bus": hurried,
+        ONE_DRIVER: both | collide,
+        TURN_AROUND: hurried,
     }

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from amaranth.hdl import *
 
+from hw.formal.data_bus_rules import ONE_DRIVER, TURN_AROUND, results_due
 from hw.formal.proof import Proof
 from hw.formal.row_buffer_rules import NEVER_IN_BOTH
 from hw.formal.timing_rules import property_of
@@ -20,7 +21,7 @@ from hw.memory.constraints import TARGETS, Constraint, Scope, constraints
 from hw.memory.guards import FORESEEN, ISSUED
 from hw.memory.row_state import rows_conflict
 
-__all__ = ["row_buffer_lemmas", "timing_lemmas"]
+__all__ = ["data_bus_lemmas", "row_buffer_lemmas", "timing_lemmas"]
 
 
 def row_buffer_lemmas(proof: Proof) -> dict[str, Value]:
@@ -42,6 +43,30 @@ def timing_lemmas(proof: Proof) -> dict[str, Value]:
         elif line.later == {Command.PIM_ACTIVATION}:
             found[property_of(line)] = meets | _rests_less(proof, line, name)
     return found
+
+
+def data_bus_lemmas(proof: Proof) -> dict[str, Value]:
+    """Return what keeps bursts from results: the windows that are reserved for these are theirs.
+
+    What the controller names in a cycle is on the bus in the next.
+    """
+    windows, timing = proof.part("controller", "windows"), proof.config.timing
+    due = results_due(proof.bus)
+
+    def meets(latency: int, driver: int | None) -> Value:
+        """Return that a burst named in this cycle is too close to a result."""
+        start, end, turn = 1 + latency, 1 + latency + timing.nBL, timing.nTURN
+        others = (cycles[start - turn : end + turn] for i, cycles in enumerate(due) if i != driver)
+        own = [] if driver is None else [due[driver][start:end]]
+        return Cat(*others, *own).any()
+
+    broken = [
+        windows.now != Cat(cycles[0] for cycles in due).any(),
+        windows.write_clear & meets(timing.nCWL, None),
+        *(clear & meets(timing.nCL, rank) for rank, clear in enumerate(windows.read_clear)),
+        *((cycles >> (windows.until_free + 1)).any() for cycles in due),
+    ]
+    return dict.fromkeys((ONE_DRIVER, TURN_AROUND), Cat(broken).any())
 
 
 def _meets(proof: Proof) -> Value:

@@ -19,7 +19,7 @@ from hw.formal.geometry import (
     TWO_SLOTS,
     WHOLE_ROWS,
 )
-from hw.formal.lemmas import row_buffer_lemmas, timing_lemmas
+from hw.formal.lemmas import data_bus_lemmas, row_buffer_lemmas, timing_lemmas
 from hw.formal.operand_rules import operand_rules
 from hw.formal.order_rules import order_rules
 from hw.formal.proof import Proof
@@ -95,7 +95,7 @@ def _vector_buffer(config: Config) -> Proof:
 
 
 def _data_bus(config: Config) -> Proof:
-    return Proof(config, lambda proof: data_bus_rules(proof.bus))
+    return Proof(config, lambda proof: data_bus_rules(proof.bus), lemmas=data_bus_lemmas)
 
 
 def _order(config: Config) -> Proof:
