@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic
 
 from rich.console import Console
@@ -20,8 +21,6 @@ from hw.formal.coverage import COVERED
 from hw.formal.mutants import MUTANTS, Mutant
 from hw.formal.proofs import COVERAGE, PROOFS, Task
 from hw.formal.prover import Prover, Verdict
-
-_OUT = Path(__file__).parent / "out" / "formal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +52,21 @@ class _Job:
         return "for all time" if verdict.holds else f"broken after {verdict.cycles} cycles"
 
 
-def _jobs(rules: set[int], seconds: int, with_proofs: bool, with_mutants: bool) -> Iterator[_Job]:
-    """Make the designs one by one, and what is to be judged of each."""
+def _jobs(
+    folder: Path, rules: set[int], seconds: int, with_proofs: bool, with_mutants: bool
+) -> Iterator[_Job]:
+    """Make the designs one by one, each in a folder, and what is to be judged of each."""
     tasks = [task for task in PROOFS if with_proofs and task.rule in rules]
     searched = {task.geometry for task in tasks if task.rule}
     for number, task in enumerate([*(t for t in COVERAGE if t.geometry in searched), *tasks]):
-        prover = Prover(task.make(task.geometry), _OUT / f"proof_{number}")
+        prover = Prover(task.make(task.geometry), folder / f"proof_{number}")
         for name in prover.properties:
             yield _Job(task, name, None, _judge(prover, name, task, seconds))
     for number, mutant in enumerate(MUTANTS if with_mutants else ()):
         if mutant.rule not in rules:
             continue
         with mutant.fault():
-            prover = Prover(mutant.task.make(mutant.task.geometry), _OUT / f"mutant_{number}")
+            prover = Prover(mutant.task.make(mutant.task.geometry), folder / f"mutant_{number}")
         (name, *_) = (n for n in prover.properties if n.startswith(mutant.guarded))
         task = replace(mutant.task, cycles=mutant.cycles, for_all_time=False)
         yield _Job(mutant.task, name, mutant, _judge(prover, name, task, seconds))
@@ -102,8 +103,9 @@ def main(arguments: list[str]) -> int:
 
     with_proofs, with_mutants = options.only != "mutants", options.only != "proofs"
     try:
-        with ThreadPoolExecutor(options.jobs) as pool:
-            jobs = _jobs(set(options.rule), options.seconds, with_proofs, with_mutants)
+        with TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
+            chosen = set(options.rule)
+            jobs = _jobs(Path(folder), chosen, options.seconds, with_proofs, with_mutants)
             running = [pool.submit(judge, job) for job in jobs]
             results = [future.result() for future in running]
     except ValueError as error:

@@ -7,16 +7,31 @@ from hw.formal.proofs import PROOFS
 from hw.formal.prover import Prover
 
 
-def test_a_property_is_proven_and_its_mutant_is_not(tmp_path):
+def all_proven(task, folder):
+    prover = Prover(task.make(task.geometry), folder)
+    return all(prover.prove(name, seconds=400).holds for name in prover.properties)
+
+
+def test_rule_2_is_proven_and_its_mutant_is_not(tmp_path):
     task = next(task for task in PROOFS if task.rule == 2)
-    name = "a column command finds a row open"
-    prover = Prover(task.make(task.geometry), tmp_path)
-    assert prover.prove(name, seconds=300).holds
+    assert all_proven(task, tmp_path)
     mutant = next(mutant for mutant in MUTANTS if mutant.name == "a row opened in both row buffers")
     with mutant.fault():
         prover = Prover(mutant.task.make(mutant.task.geometry), tmp_path)
     verdict = prover.unroll(mutant.guarded + " in both row buffers", cycles=40)
     assert verdict.holds is False
+
+
+#: Rules that hold for all time on each of their geometries.
+INDUCTIVE = [task for task in PROOFS if task.rule in (1, 2, 4, 8)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "task", INDUCTIVE, ids=lambda task: f"rule {task.rule}, {task.geometry.name}"
+)
+def test_rules_are_proven_for_all_time(tmp_path, task):
+    assert all_proven(task, tmp_path)
 
 
 @pytest.mark.slow
