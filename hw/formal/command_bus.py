@@ -1,7 +1,7 @@
 """What the commands on a C/A bus mean, told from the bus alone: no counters of the controller."""
 
 from collections.abc import Iterable
-from functools import reduce
+from functools import cached_property, reduce
 from operator import or_
 
 from amaranth.hdl import *
@@ -9,6 +9,7 @@ from amaranth.hdl import *
 from hw.config import Config
 from hw.memory.commands import Command
 from hw.memory.constraints import TARGETS, Scope
+from hw.pim.results import result_beats, result_schedule
 
 __all__ = ["CommandBus"]
 
@@ -87,3 +88,37 @@ class CommandBus:
         past = Signal(cycles, name=name)
         self.m.d.sync += past.eq(Cat(event, past))
         return past
+
+    @cached_property
+    def results(self) -> list[tuple[Signal, Signal]]:
+        """Of each rank, the cycles from this one on in which it drives results of PIM, as bits.
+
+        By the times that the die documents; first those of the commands before this cycle's, then
+        those of that one.
+        """
+        m, config, command = self.m, self.config, self.bus
+        beats = result_beats(config)
+        patterns = []  # whether the command is this one, and the cycles of each rank, as bits
+        gemv = self.is_any(Command.PIM_GEMV) & command.read
+        for slots in range(1, config.slots + 1):
+            for k in range(1, config.columns + 1):
+                fits = gemv & (command.slots == slots) & (command.k == k)
+                if slots == k == 1:
+                    fits |= self.is_any(Command.PIM_RDRESULT)
+                starts = [start for start, _end in result_schedule(config, slots, k)]
+                ranks = []
+                for rank in range(config.ranks):
+                    offset = rank * (beats + config.timing.nTURN)
+                    ranks.append(sum(((1 << beats) - 1) << (start + offset) for start in starts))
+                patterns.append((fits, ranks))
+        found = []
+        for rank in range(config.ranks):
+            width = max(ranks[rank].bit_length() for _fits, ranks in patterns)
+            cycles = Signal(width, name=f"results_{rank}")
+            pattern = Signal(width, name=f"results_{rank}_of_command")
+            for fits, ranks in patterns:
+                with m.If(fits):
+                    m.d.comb += pattern.eq(ranks[rank])
+            m.d.sync += cycles.eq((cycles | pattern) >> 1)
+            found.append((cycles, pattern))
+        return found

@@ -5,57 +5,12 @@ from amaranth.hdl import *
 from hw.formal.command_bus import CommandBus
 from hw.memory.commands import Command
 from hw.memory.constraints import Scope
-from hw.pim.results import result_beats, result_schedule
 
-__all__ = ["ONE_DRIVER", "TURN_AROUND", "data_bus_rules", "rank_drives", "results_due"]
+__all__ = ["ONE_DRIVER", "TURN_AROUND", "data_bus_rules", "rank_drives"]
 
 #: Names of the properties.
 ONE_DRIVER = "one driver on the data bus"
 TURN_AROUND = "a turn-around between drivers of the data bus"
-
-
-def _results(bus: CommandBus) -> list[tuple[Signal, Signal]]:
-    """Follow the results of PIM_GEMV, by the times that the die documents.
-
-    Returns
-    -------
-    For each rank the cycles from this one on in which it drives results, as bits: of the commands
-    before this cycle's, and of that one.
-    """
-    m, config, command = bus.m, bus.config, bus.bus
-    beats = result_beats(config)
-    patterns = []  # whether the command is this one, and the cycles of each rank, as bits
-    gemv = bus.is_any(Command.PIM_GEMV) & command.read
-    for slots in range(1, config.slots + 1):
-        for k in range(1, config.columns + 1):
-            fits = gemv & (command.slots == slots) & (command.k == k)
-            if slots == k == 1:
-                fits |= bus.is_any(Command.PIM_RDRESULT)
-            starts = [start for start, _end in result_schedule(config, slots, k)]
-            ranks = []
-            for rank in range(config.ranks):
-                offset = rank * (beats + config.timing.nTURN)
-                ranks.append(sum(((1 << beats) - 1) << (start + offset) for start in starts))
-            patterns.append((fits, ranks))
-    found = []
-    for rank in range(config.ranks):
-        width = max(ranks[rank].bit_length() for _fits, ranks in patterns)
-        cycles = Signal(width, name=f"results_{rank}")
-        pattern = Signal(width, name=f"results_{rank}_of_command")
-        for fits, ranks in patterns:
-            with m.If(fits):
-                m.d.comb += pattern.eq(ranks[rank])
-        m.d.sync += cycles.eq((cycles | pattern) >> 1)
-        found.append((cycles, pattern))
-    return found
-
-
-def results_due(bus: CommandBus) -> list[Value]:
-    """Return, for each rank, the cycles from this one on in which it will drive results, as bits.
-
-    Those of this cycle's command are among them.
-    """
-    return [cycles | pattern for cycles, pattern in _results(bus)]
 
 
 def _burst(bus: CommandBus, event: Value, latency: int, name: str) -> tuple[Value, Value]:
@@ -74,7 +29,7 @@ def rank_drives(bus: CommandBus) -> list[Value]:
 def _drivers(bus: CommandBus) -> tuple[list[Value], Value, Value]:
     timing = bus.config.timing
     ranks, collisions = [], []
-    for rank, (cycles, pattern) in enumerate(_results(bus)):
+    for rank, (cycles, pattern) in enumerate(bus.results):
         event = bus.names({Command.RD, Command.RDA}, Scope.RANK, rank)
         burst, twice = _burst(bus, event, timing.nCL, f"reads_{rank}")
         collisions += [twice, burst & cycles[0], (cycles & pattern).any()]

@@ -8,11 +8,9 @@ broken. One that is wrong proves nothing; its property is then searched for alon
 Each function returns conditions that must never hold, by the properties that they help.
 """
 
-from collections.abc import Iterable
-
 from amaranth.hdl import *
 
-from hw.formal.data_bus_rules import ONE_DRIVER, TURN_AROUND, results_due
+from hw.formal.data_bus_rules import ONE_DRIVER, TURN_AROUND
 from hw.formal.proof import Proof
 from hw.formal.row_buffer_rules import NEVER_IN_BOTH
 from hw.formal.timing_rules import property_of
@@ -51,7 +49,7 @@ def data_bus_lemmas(proof: Proof) -> dict[str, Value]:
     What the controller names in a cycle is on the bus in the next.
     """
     windows, timing = proof.part("controller", "windows"), proof.config.timing
-    due = results_due(proof.bus)
+    due = [cycles | pattern for cycles, pattern in proof.bus.results]
 
     def meets(latency: int, driver: int | None) -> Value:
         """Return that a burst named in this cycle is too close to a result."""
@@ -94,7 +92,7 @@ def _early(proof: Proof, line: Constraint, name: str) -> Value:
     for instance in range(proof.config.banks // size):
         first = bus.names(line.first, line.scope, instance)
         since = _Since(proof, first, gap, f"{name}_{instance}")
-        for later in _in_order(line.later & set(ISSUED)):
+        for later in (command for command in ISSUED if command in line.later):
             target = bus.size(TARGETS[later])
             start = instance * size // target
             for place in range(start, start + max(1, size // target)):
@@ -137,7 +135,3 @@ class _Since:
 
     def less_than(self, cycles: int) -> Value:
         return self._past[:cycles].any() if cycles > 0 else Const(0)
-
-
-def _in_order(commands: Iterable[Command]) -> list[Command]:
-    return sorted(commands, key=lambda command: command.value)

@@ -184,15 +184,14 @@ class Prover:
         if with_lemma:
             number = len(self.properties) + self._strengthened.index(name)
         proof = self._run(number, f"pdr -T {max(1, seconds * 3 // 4)}")
-        if proof.holds is False and with_lemma:  # one of the two is broken
-            kept, cycles = proof.cycles - 1, max(cycles, proof.cycles)
-        elif proof.holds is not None or cycles <= proof.cycles:
+        if proof.holds is False and with_lemma:  # one of the two is broken: look which
+            cycles = max(cycles, proof.cycles)
+            proof = replace(proof, holds=None, cycles=proof.cycles - 1)
+        if proof.holds is not None or cycles <= proof.cycles:
             return proof
-        else:
-            kept = proof.cycles
         search = self.unroll(name, cycles=cycles, seconds=max(1, seconds // 4))
-        if search.holds is None:
-            search = replace(search, cycles=max(kept, search.cycles))
+        if search.holds is None and search.cycles < proof.cycles:
+            search = replace(search, cycles=proof.cycles)
         return replace(search, seconds=proof.seconds + search.seconds)
 
     def unroll(self, name: str, *, cycles: int, seconds: int = 300) -> Verdict:
