@@ -7,18 +7,27 @@ import argparse
 import sys
 from pathlib import Path
 
-from hw.instruction_cycles import CONSTANTS, constants
-from hw.isa import HEADER, INSTRUCTIONS, OPERANDS, Field, Instruction, Queue, bit_layout
+from hw.npu.instruction_cycles import CONSTANTS, constants
 from hw.presets import PRESETS
+from hw.program.instruction_set import (
+    HEADER,
+    INSTRUCTIONS,
+    OPERANDS,
+    Field,
+    Instruction,
+    Queue,
+    bit_layout,
+)
 
 PAGE = Path(__file__).parents[1] / "docs" / "instruction-set.md"
 
 _HEAD = """\
 # The instruction set of the NPU tile
 
-This page is made from the table in `hw/isa.py` by `python build/isa_page.py`; a test compares them.
-The same table makes the encoding (`hw.program.encode`), the decoders of the tile, the assembler and
-the disassembler (`hw.assembly`), and the formulas for cycles (`hw.instruction_cycles`).
+This page is made from the table in `hw/program/instruction_set.py` by `python build/isa_page.py`; a
+test compares them. The same table makes the encoding (`hw.program.program.encode`), the decoders of
+the tile, the assembler and the disassembler (`hw.program.assembly`), and the formulas for cycles
+(`hw.npu.instruction_cycles`).
 
 A program is a set of instruction streams, one a queue; every memory channel has a PIM queue of its
 own. An instruction starts when its predecessor in the queue has started, the tokens that it waits
@@ -35,7 +44,7 @@ matrix GEMM rows=4 address=0x80 stride=0x10 half=1 wait:epilogue,pim[0] signal:m
 ```
 
 Operands that are not named are 0. Operands with named values take the names. Directives say the
-rest of a program; they are listed in `hw/assembly.py`.
+rest of a program; they are listed in `hw/program/assembly.py`.
 
 ## Errors
 

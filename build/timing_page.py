@@ -1,6 +1,6 @@
 """Write docs/timing-table.md: every line of the timing table, with its cycles in every preset.
 
-``python build/timing_page.py`` writes the page, from :data:`hw.memory.constraints.CONSTRAINTS`.
+``python build/timing_page.py`` writes the page, from :data:`hw.protocol.constraints.CONSTRAINTS`.
 """
 
 from collections.abc import Iterable
@@ -8,9 +8,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from hw.config import Config
-from hw.memory.commands import Command
-from hw.memory.constraints import CONSTRAINTS, Scope
 from hw.presets import AIM, HBM3, PAPER
+from hw.protocol.commands import Command
+from hw.protocol.constraints import CONSTRAINTS, Scope
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "timing-table.md"
 PRESETS = (PAPER, HBM3, AIM)
@@ -27,21 +27,22 @@ _NEAR = {
 _INTRODUCTION = """\
 # The timing table
 
-Written by `python build/timing_page.py` from `hw/memory/constraints.py`. The guards of the
+Written by `python build/timing_page.py` from `hw/protocol/constraints.py`. The guards of the
 controller and the protocol monitor are made from this table alone;
-`tests/hw/memory/test_constraints.py` compares every gap of `paper` with a list written by hand.
+`tests/hw/protocol/test_constraints.py` compares every gap of `paper` with a list written by hand.
 
 A line says: between a *first* and a *later* command that are as near to each other as *same*, at
 least so many cycles pass. 1 means that nothing but the C/A bus keeps them apart, and a number below
 1 that the line asks nothing. "From the last column" counts from the last column of the first
 command (PIM_GEMV, PIM_GWRITE of several bursts) instead of its issue. "Row buffers" says in which
-devices a line holds. Windows of the data bus that results of PIM take are in `hw/pim/results.py`;
-rules that are no intervals (states, order, refresh) are in [command-trace.md](command-trace.md).
+devices a line holds. Windows of the data bus that results of PIM take are in
+`hw/protocol/results.py`; rules that are no intervals (states, order, refresh) are in
+[command-trace.md](command-trace.md).
 """
 
 _PARAMETERS = """\
 The parameters, in cycles (1 ns in `paper` and `aim`, 0.625 ns in `hbm3`); – stands for nRAS + nRP
-(nRC) or nRCD (nRCDWR, nRCDMAC). Where each value is from stands in `hw/memory/timing.py` and
+(nRC) or nRCD (nRCDWR, nRCDMAC). Where each value is from stands in `hw/protocol/timing.py` and
 `hw/presets.py`.
 """
 
@@ -64,7 +65,7 @@ def _constraints(presets: Iterable[Config]) -> Iterable[list[str]]:
         if line.after_last:
             what += ", from the last column"
         buffers = " or ".join(map(str, line.row_buffers))
-        cycles = [str(line.gap(preset.timing)) for preset in presets]
+        cycles = [str(line.gap(preset.memory.timing)) for preset in presets]
         yield [_NEAR[line.scope], _names(line.first), _names(line.later), what, buffers, *cycles]
 
 
@@ -74,9 +75,12 @@ def page() -> str:
     parameters = [
         [
             item.name,
-            *("–" if (v := getattr(p.timing, item.name)) is None else str(v) for p in PRESETS),
+            *(
+                "–" if (v := getattr(p.memory.timing, item.name)) is None else str(v)
+                for p in PRESETS
+            ),
         ]
-        for item in fields(PAPER.timing)
+        for item in fields(PAPER.memory.timing)
     ]
     header = ["same", "first", "later", "at least", "row buffers"]
     return "\n".join(

@@ -11,6 +11,7 @@ gives the same weights.
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -204,7 +205,9 @@ def main() -> None:
     parameters = train(shape, seen, arguments.steps, rng)
 
     final = {name: p.detach() for name, p in rounded(parameters).items()}
-    arrays = {n: p.bfloat16().view(torch.int16).numpy().view(np.uint16) for n, p in final.items()}
+    arrays: dict[str, Any] = {
+        n: p.bfloat16().view(torch.int16).numpy().view(np.uint16) for n, p in final.items()
+    }
     np.savez_compressed(out, **arrays)
     print(f"wrote {out}, {out.stat().st_size} bytes")
     print(f"bits per byte, own sentences: {bits_per_byte(shape, final, seen[: len(own)]):.3f}")

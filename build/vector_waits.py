@@ -12,25 +12,25 @@ instruction starts as long after the one before it in its queue, if it was that 
 import argparse
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from hw.config import Config
-from hw.isa import Opcode, Queue
 from hw.npu.vector.cycles import cycles, issue_cycles
+from hw.npu.vector.issue.schedule import SWEEPS, Schedule, route_of
 from hw.npu.vector.ports import CONTEXTS
-from hw.npu.vector.schedule import SWEEPS, Schedule, route_of
 from hw.presets import TINY
-from hw.program import Program
-from hw.tokens import named_queues
+from hw.program.instruction_set import Opcode, Queue
+from hw.program.program import Program
+from hw.program.tokens import named_queues
 from scheduler.commands.models import choose_model
 from scheduler.commands.variants import VARIANTS
-from scheduler.compiler.accesses import accesses
+from scheduler.compiler.checks.footprint import accesses
 from scheduler.host import Host
 from scheduler.models.weights import load_prompts
 from scheduler.serving.request import Request
-from sim.rtl import RtlDevice
+from sim.devices.compiled_device import RtlDevice
 from sim.timeline import Timed
 
 #: Why an instruction waits: it reads what one before it writes; rows of the same work wait for
@@ -217,7 +217,7 @@ def main() -> None:
 def _run(model: str, schedule: str, prompts: int) -> Iterator[tuple[Program, Timed, Config]]:
     """Decode prompts; yield every program and what came of it."""
     variant = next(v for v in VARIANTS if str(v.schedule) == schedule)
-    config = replace(TINY, row_buffers=variant.row_buffers)
+    config = TINY.replace(row_buffers=variant.row_buffers)
     choice = choose_model(model)
     host = Host(config, RtlDevice(config, print), choice.weights(), variant.schedule)
     for number, prompt in enumerate(load_prompts(choice.name)[:prompts]):

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from hw.config import Config
-from hw.memory.commands import Command, bus_layout
+from hw.protocol.commands import Command, bus_layout
 
 __all__ = ["ChannelEvents", "Counters", "counters_layout"]
 
@@ -109,7 +109,7 @@ class Counters(wiring.Component):
 
     def __init__(self, config: Config):
         self._config = config
-        channels = range(config.channels)
+        channels = range(config.memory.channels)
         super().__init__(
             {
                 "matrix_row": In(1),
@@ -124,7 +124,7 @@ class Counters(wiring.Component):
         m = Module()
         config = self._config
         channels = []
-        for c in range(config.channels):
+        for c in range(config.memory.channels):
             m.submodules[f"channel_{c}"] = events = ChannelEvents(config)
             m.d.comb += [
                 events.command.eq(getattr(self, f"command_{c}")),
@@ -150,9 +150,9 @@ class Counters(wiring.Component):
         ]
         m.d.comb += [
             self.o.matrix_macs.eq(
-                self.o.matrix_busy << exact_log2(config.array_rows * config.tile_columns)
+                self.o.matrix_busy << exact_log2(config.npu.array_rows * config.npu.tile_columns)
             ),
-            self.o.pim_columns.eq(bank_columns << exact_log2(config.banks)),
+            self.o.pim_columns.eq(bank_columns << exact_log2(config.memory.banks)),
         ]
 
         return m

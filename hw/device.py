@@ -5,24 +5,24 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
+from hw.controller.controller import accept_layout
+from hw.controller.pim.result_windows import check_result_latency
+from hw.controller.refresh import longest_tile
 from hw.counters import Counters, counters_layout
+from hw.die.cell_array import word_columns
+from hw.die.column_path import check_timing
+from hw.die.mac_unit import check_partial_sums
 from hw.interconnect import Link
-from hw.isa import bit_layout
-from hw.memory.address_map import check_row_order
-from hw.memory.cell_array import word_columns
-from hw.memory.commands import Request, bus_layout
-from hw.memory.controller import Controller, accept_layout
-from hw.memory.refresh import longest_tile
-from hw.memory.result_windows import check_result_latency
-from hw.npu.dma_engine import tag_layout
+from hw.memory_channel import MemoryChannel
+from hw.npu.dma.engine import tag_layout
 from hw.npu.instruction_queue import token_queues
-from hw.npu.row_list import list_layout
+from hw.npu.memories.row_list import list_layout
 from hw.npu.sequencer import error_layout, queue_kinds
 from hw.npu.tile import Tile
 from hw.npu.vector.unit import check_vector_sums
-from hw.pim.channel import PimChannel
-from hw.pim.column_path import check_timing
-from hw.pim.mac_unit import check_partial_sums
+from hw.program.instruction_set import bit_layout
+from hw.protocol.address_map import check_row_order
+from hw.protocol.commands import Request, bus_layout
 
 __all__ = ["Device", "check_buildable", "list_write_layout", "trace_layout"]
 
@@ -33,7 +33,7 @@ def list_write_layout(config: Config) -> data.StructLayout:
     return data.StructLayout(
         {
             "valid": 1,
-            "channel": range(config.channels),
+            "channel": range(config.memory.channels),
             "index": entry["index"].shape,
             "row": entry["row"].shape,
         }
@@ -75,7 +75,7 @@ class Device(wiring.Component):
     Members
     -------
     queue_{q} : ``In(stream.Signature(unsigned(width)))``
-        Instructions of queue ``q``: packed as :func:`hw.isa.bit_layout` says.
+        Instructions of queue ``q``: packed as :func:`hw.program.instruction_set.bit_layout` says.
     list_write : ``In(list_write_layout(config))``
         Write of a row list, one entry a cycle.
     start, retire : ``Out(queues)``
@@ -110,7 +110,7 @@ class Device(wiring.Component):
                 "retire": Out(token_queues(config)),
                 "o_done": Out(1),
                 "o_error": Out(error_layout(config)),
-                **{f"trace_{c}": Out(trace) for c in range(config.channels)},
+                **{f"trace_{c}": Out(trace) for c in range(config.memory.channels)},
                 "counters": Out(counters_layout()),
             }
         )
@@ -119,7 +119,7 @@ class Device(wiring.Component):
         m = Module()
         config = self._config
         tag_bits = tag_layout(config).size
-        m.submodules.tile = tile = Tile(config)
+        m.submodules.tile = tile = Tile(config.tile)
         m.submodules.counters = counters = Counters(config)
         for q in range(token_queues(config)):
             name = f"queue_{q}"
@@ -134,10 +134,9 @@ class Device(wiring.Component):
             counters.vector_busy.eq(tile.vector_busy),
         ]
 
-        for c in range(config.channels):
+        for c in range(config.memory.channels):
             m.submodules[f"link_{c}"] = link = Link(config, tag_bits)
-            m.submodules[f"controller_{c}"] = controller = Controller(config, tag_bits)
-            m.submodules[f"channel_{c}"] = channel = PimChannel(config)
+            m.submodules[f"channel_{c}"] = channel = MemoryChannel(config.channel, tag_bits)
 
             # Tile and link.
             near = getattr(tile, f"channel_{c}")
@@ -157,33 +156,25 @@ class Device(wiring.Component):
                 listed.row.eq(self.list_write.row),
             ]
 
-            # Link and controller.
-            wiring.connect(m, link.o_requests, controller.i_requests)
-            wiring.connect(m, link.o_pim, controller.i_pim)
+            # Link and channel.
+            wiring.connect(m, link.o_requests, channel.i_requests)
+            wiring.connect(m, link.o_pim, channel.i_pim)
             for name in ("reads", "results"):
-                wiring.connect(m, getattr(controller, f"o_{name}"), getattr(link, f"i_{name}"))
-            accept = controller.accept
+                wiring.connect(m, getattr(channel, f"o_{name}"), getattr(link, f"i_{name}"))
+            accept = channel.accept
             m.d.comb += [
                 link.i_writes.valid.eq(accept.valid & (accept.kind == Request.WRITE)),
                 link.i_writes.payload.tag.eq(accept.tag),
-                link.i_written.eq(controller.o_writes.valid),
-                link.i_pim_done.eq(controller.o_pim_done),
-            ]
-
-            # Controller and die.
-            m.d.comb += [
-                channel.command.eq(controller.command),
-                channel.i_data.eq(controller.o_data),
-                controller.i_data.eq(channel.o_data),
-                controller.i_valid.eq(channel.o_valid),
+                link.i_written.eq(channel.o_writes.valid),
+                link.i_pim_done.eq(channel.o_pim_done),
             ]
 
             trace = getattr(self, f"trace_{c}")
             m.d.comb += [
-                trace.command.eq(controller.command),
-                trace.accept.eq(controller.accept),
-                getattr(counters, f"command_{c}").eq(controller.command),
-                getattr(counters, f"drives_{c}").eq(channel.o_valid),
+                trace.command.eq(channel.command),
+                trace.accept.eq(channel.accept),
+                getattr(counters, f"command_{c}").eq(channel.command),
+                getattr(counters, f"drives_{c}").eq(channel.drives),
             ]
 
         return m

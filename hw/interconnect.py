@@ -5,10 +5,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hw.config import Config
-from hw.export.repeated import repeated
-from hw.memory.commands import pim_layout, request_layout
-from hw.memory.run import run_length
+from hw.config import Config, DieConfig
+from hw.controller.requests.burst_run import run_length
+from hw.protocol.commands import pim_layout, request_layout
+from hw.repeated import repeated
 
 __all__ = ["Link", "head_layout", "read_layout", "result_layout", "write_layout"]
 
@@ -27,9 +27,9 @@ def head_layout(layout: data.StructLayout) -> data.StructLayout:
     return head
 
 
-def read_layout(config: Config, tag_bits: int) -> data.StructLayout:
+def read_layout(config: DieConfig, tag_bits: int) -> data.StructLayout:
     """Shape of a read's answer."""
-    return data.StructLayout({"tag": tag_bits, "data": config.burst_bytes * 8})
+    return data.StructLayout({"tag": tag_bits, "data": config.memory.burst_bytes * 8})
 
 
 def write_layout(tag_bits: int) -> data.StructLayout:
@@ -37,9 +37,9 @@ def write_layout(tag_bits: int) -> data.StructLayout:
     return data.StructLayout({"tag": tag_bits})
 
 
-def result_layout(config: Config) -> data.StructLayout:
+def result_layout(config: DieConfig) -> data.StructLayout:
     """Shape of a burst of PIM results."""
-    return data.StructLayout({"data": config.burst_bytes * 8})
+    return data.StructLayout({"data": config.memory.burst_bytes * 8})
 
 
 class _Forward(wiring.Component):
@@ -149,7 +149,7 @@ class Link(wiring.Component):
     the controller ensures (both arrive over the channel's one data bus).
 
     A write is answered when the controller accepts it (why that is enough:
-    :class:`hw.npu.dma.DmaLane`); ``o_settled`` tells when it is in the cells.
+    :class:`hw.npu.dma.lanes.DmaLane`); ``o_settled`` tells when it is in the cells.
 
     Members
     -------
@@ -181,8 +181,8 @@ class Link(wiring.Component):
     def __init__(self, config: Config, tag_bits: int):
         self._config = config
         self._tag_bits = tag_bits
-        self.forward = config.link_cycles + 2  #: Cycles from the tile to the controller.
-        self.back = config.link_cycles + 1  #: Cycles from the controller to the tile.
+        self.forward = config.link.link_cycles + 2  #: Cycles from the tile to the controller.
+        self.back = config.link.link_cycles + 1  #: Cycles from the controller to the tile.
         requests, pim = request_layout(config, tag_bits), pim_layout(config)
         reads = stream.Signature(read_layout(config, tag_bits), always_ready=True)
         writes = stream.Signature(write_layout(tag_bits), always_ready=True)
@@ -191,7 +191,7 @@ class Link(wiring.Component):
             {
                 "i_requests": In(stream.Signature(head_layout(requests))),
                 "i_pim": In(stream.Signature(head_layout(pim))),
-                "i_data": In(config.burst_bytes * 8),
+                "i_data": In(config.memory.burst_bytes * 8),
                 "o_reads": Out(reads),
                 "o_writes": Out(writes),
                 "o_results": Out(results),
@@ -215,7 +215,7 @@ class Link(wiring.Component):
             ("requests", request_layout(self._config, self._tag_bits)),
             ("pim", pim_layout(self._config)),
         ):
-            m.submodules[name] = forward = _Forward(layout, self._config.link_cycles)
+            m.submodules[name] = forward = _Forward(layout, self._config.link.link_cycles)
             wiring.connect(m, wiring.flipped(getattr(self, f"i_{name}")), forward.i)
             wiring.connect(m, forward.o, wiring.flipped(getattr(self, f"o_{name}")))
             m.d.comb += forward.i_data.eq(self.i_data)
@@ -255,20 +255,22 @@ class Link(wiring.Component):
         )
         written, tag = delay("written", self.i_writes.valid, self.i_writes.payload.tag)
         m.d.comb += underway.eq(Cat(ways).any())
-        bits = self._config.burst_bytes * 8
+        bits = self._config.memory.burst_bytes * 8
         ended = Signal(cycles)
         m.d.sync += ended.eq(Cat(self.i_pim_done, ended))
 
         # Writes that were accepted and are not in the cells.
-        waiting = Signal(range(self._config.write_queue * run_length(self._config) + 1))
-        landing = Signal(range(_LANDING + self._config.timing.nCWL + 1))  # cycles of the last one
+        waiting = Signal(range(self._config.controller.write_queue * run_length(self._config) + 1))
+        landing = Signal(
+            range(_LANDING + self._config.memory.timing.nCWL + 1)
+        )  # cycles of the last one
         settled = Signal(cycles, init=-1)
         m.d.sync += [
             waiting.eq(waiting + self.i_writes.valid - self.i_written),
             settled.eq(Cat((waiting == 0) & (landing == 0) & ~self.i_writes.valid, settled)),
         ]
         with m.If(self.i_written):
-            m.d.sync += landing.eq(self._config.timing.nCWL + _LANDING)
+            m.d.sync += landing.eq(self._config.memory.timing.nCWL + _LANDING)
         with m.Elif(landing != 0):
             m.d.sync += landing.eq(landing - 1)
 

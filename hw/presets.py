@@ -1,9 +1,7 @@
 """The configurations that ship with the project."""
 
-from dataclasses import replace
-
-from hw.config import Config
-from hw.memory.timing import Timing
+from hw.config import Config, MemoryConfig, NpuConfig, PimConfig
+from hw.protocol.timing import Timing
 
 __all__ = ["AIM", "HBM3", "PAPER", "PRESETS", "TINY"]
 
@@ -11,44 +9,56 @@ __all__ = ["AIM", "HBM3", "PAPER", "PRESETS", "TINY"]
 #: memories are chosen.
 PAPER = Config(
     name="paper",
-    channels=32,
-    ranks=2,
-    bank_groups=4,
-    rows=32768,
-    row_bytes=1024,
-    column_bytes=32,
-    vector_buffer_rows=8,
-    slots=16,
-    array_rows=128,
-    array_columns=128,
-    arrays=8,
-    lanes=128,
-    vector_units=8,
-    weight_ring_bytes=32 * 256 * 1024,
-    lane_buffer_bytes=256 * 1024,
-    activation_bytes=16 * 1024 * 1024,
-    accumulator_rows=512,
-    row_list_entries=4096,
+    memory=MemoryConfig(
+        channels=32,
+        ranks=2,
+        bank_groups=4,
+        rows=32768,
+        row_bytes=1024,
+        column_bytes=32,
+    ),
+    pim=PimConfig(
+        vector_buffer_rows=8,
+        slots=16,
+    ),
+    npu=NpuConfig(
+        array_rows=128,
+        array_columns=128,
+        arrays=8,
+        lanes=128,
+        vector_units=8,
+        weight_ring_bytes=32 * 256 * 1024,
+        lane_buffer_bytes=256 * 1024,
+        activation_bytes=16 * 1024 * 1024,
+        accumulator_rows=512,
+        row_list_entries=4096,
+    ),
 )
 
 #: A device small enough to run whole as RTL (chosen), with the timing of ``paper``.
 TINY = Config(
     name="tiny",
-    channels=2,
-    ranks=1,
-    bank_groups=1,
-    rows=1024,
-    row_bytes=128,
-    column_bytes=8,
-    vector_buffer_rows=4,
-    slots=8,
-    array_rows=4,
-    array_columns=4,
-    lanes=4,
-    weight_ring_bytes=8 * 1024,
-    lane_buffer_bytes=32 * 1024,
-    activation_bytes=32 * 1024,
-    accumulator_rows=8,
+    memory=MemoryConfig(
+        channels=2,
+        ranks=1,
+        bank_groups=1,
+        rows=1024,
+        row_bytes=128,
+        column_bytes=8,
+    ),
+    pim=PimConfig(
+        vector_buffer_rows=4,
+        slots=8,
+    ),
+    npu=NpuConfig(
+        array_rows=4,
+        array_columns=4,
+        lanes=4,
+        weight_ring_bytes=8 * 1024,
+        lane_buffer_bytes=32 * 1024,
+        activation_bytes=32 * 1024,
+        accumulator_rows=8,
+    ),
 )
 
 #: HBM3 at 6.4 Gb/s a pin, in cycles of its 1.6 GHz clock. nRCD to nPPD and nTURN: HBM3_6400Mbps of
@@ -82,8 +92,7 @@ HBM3_TIMING = Timing(
 #: a stack ID). Chosen: both pseudo channels of a channel work in lock step: 32 B a cycle,
 #: bursts of 64 B and rows of 2 KB; a rank is a stack ID, and nTURN separates those too. PIM and the
 #: tile are those of ``paper``, but for the partial sums (chosen: results come after RD data).
-HBM3 = replace(
-    PAPER,
+HBM3 = PAPER.replace(
     name="hbm3",
     channels=16,
     rows=16384,
@@ -130,8 +139,7 @@ AIM_TIMING = Timing(
 #: row buffer a bank; 32 channels as in CENT. Chosen: a burst is two of GDDR6's; slots, partial sums
 #: (the adder's latency at a column a cycle), and the second half of the vector buffer; the tile is
 #: that of ``paper``.
-AIM = replace(
-    PAPER,
+AIM = PAPER.replace(
     name="aim",
     ranks=1,
     rows=16384,

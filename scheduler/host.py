@@ -10,24 +10,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw.config import Config
-from hw.pim.operands import check_pim_operands
-from hw.program import Program
-from scheduler.compiler.attention_buffers import Decode
+from hw.program.pim_operands import check_pim_operands
+from hw.program.program import Program
+from scheduler.compiler.attention.buffers import Decode
+from scheduler.compiler.checks.legality import check_legal
+from scheduler.compiler.dense.placement import place_model
 from scheduler.compiler.iteration_program import (
     Schedule,
     SubBatch,
     compile_iteration,
     io_bytes,
 )
-from scheduler.compiler.legality import check_legal
 from scheduler.compiler.outputs import logits_name, tokens_name
-from scheduler.compiler.placement import place_model
 from scheduler.models.weights import Weights
 from scheduler.serving.iteration import Iteration, IterationScheduler, Step
 from scheduler.serving.kv_pages import KvPages
 from scheduler.serving.request import Request
 from sim.device import Device, Result
-from sim.localise import explain_mismatch
+from sim.devices.first_difference import explain_mismatch
 from sim.reference import Reference
 
 __all__ = ["Host", "HostIteration"]
@@ -98,7 +98,7 @@ class Host:
             KvPages(config, shape, self.model.first_kv_row),
             max_resident=max_resident,
             interleaved=schedule is Schedule.INTERLEAVED,
-            interleave_from=min(max_resident, 2 * config.array_rows),
+            interleave_from=min(max_resident, 2 * config.npu.array_rows),
         )
         self.reference = Reference(config) if check else None
         for channel, address, content in self.model.images:
@@ -115,7 +115,7 @@ class Host:
 
         Raises
         ------
-        sim.localise.MismatchError
+        sim.devices.first_difference.MismatchError
             If a result differs from the reference.
         sim.device.DeviceError
             If the device stops with an error.
@@ -166,6 +166,6 @@ class Host:
         chosen: dict[int, int] = {}
         for index, steps in enumerate(iteration.sub_batches):
             words = np.frombuffer(result.outputs[tokens_name(index)], "<u4")
-            tokens = words.reshape(-1, self.config.lanes)[:, 0].tolist()
+            tokens = words.reshape(-1, self.config.npu.lanes)[:, 0].tolist()
             chosen |= {step.request: token for step, token in zip(steps, tokens, strict=False)}
         return chosen

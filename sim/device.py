@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from hw.program import Program
+from hw.program.program import Program
 
 __all__ = ["Device", "DeviceError", "Result", "Snapshot"]
 
@@ -56,8 +56,8 @@ class Result:
     counters
         What each of the device's counters has counted in that time.
     trace
-        Records of its DRAM commands (:data:`sim.command_trace.RECORD`), cycles counted from reset;
-        None if the device has no commands.
+        Records of its DRAM commands (:data:`sim.trace.command_trace.RECORD`), cycles counted from
+        reset; None if the device has no commands.
     """
 
     outputs: dict[str, bytes]

@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hw.isa import Opcode, Queue
-from hw.program import queue_name
+from hw.program.instruction_set import Opcode, Queue
+from hw.program.program import queue_name
 from sim.timeline import Timeline
 
 __all__ = ["trace_events", "write_trace"]

@@ -15,11 +15,20 @@ import numpy.typing as npt
 from hw.arith import bf16
 from hw.arith.binary32 import tree_sum
 from hw.config import Config
-from hw.isa import LANE_SPACE, Element, Format, Function, Norm, Opcode, Queue, Reduce
-from hw.npu.systolic_array import gemm_golden
+from hw.die.mac_unit import accumulate_golden
+from hw.npu.matrix.systolic_array import gemm_golden
 from hw.npu.vector import golden
-from hw.pim.mac_unit import accumulate_golden
-from hw.program import Program, queue_kind
+from hw.program.instruction_set import (
+    LANE_SPACE,
+    Element,
+    Format,
+    Function,
+    Norm,
+    Opcode,
+    Queue,
+    Reduce,
+)
+from hw.program.program import Program, queue_kind
 
 __all__ = ["Reference"]
 
@@ -43,21 +52,29 @@ class Reference:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.dram = [np.zeros(config.channel_bytes, np.uint8) for _ in range(config.channels)]
-        self.activations = np.zeros(config.activation_bytes, np.uint8)
-        self.lanes = [np.zeros(config.lane_buffer_bytes, np.uint8) for _ in self.dram]
-        self.ring = np.zeros(config.weight_ring_bytes, np.uint8)
+        self.dram = [
+            np.zeros(config.memory.channel_bytes, np.uint8) for _ in range(config.memory.channels)
+        ]
+        self.activations = np.zeros(config.npu.activation_bytes, np.uint8)
+        self.lanes = [np.zeros(config.npu.lane_buffer_bytes, np.uint8) for _ in self.dram]
+        self.ring = np.zeros(config.npu.weight_ring_bytes, np.uint8)
         self.accumulators = np.zeros(
-            (2, config.accumulator_rows, config.tile_columns), dtype=np.float32
+            (2, config.npu.accumulator_rows, config.npu.tile_columns), dtype=np.float32
         )
         self._weights: deque[tuple[Floats, npt.NDArray[np.bool]]] = deque()  # with valid rows
         self._vectors = np.zeros(
-            (config.channels, 2, config.vector_columns, config.mac_lanes), np.uint16
+            (config.memory.channels, 2, config.vector_columns, config.mac_lanes), np.uint16
         )
         self._sums = np.zeros(
-            (config.channels, config.banks, config.slots, config.partial_sums), np.float32
+            (
+                config.memory.channels,
+                config.memory.banks,
+                config.pim.slots,
+                config.pim.partial_sums,
+            ),
+            np.float32,
         )
-        self._counts = np.zeros((config.channels, config.slots), np.int64)
+        self._counts = np.zeros((config.memory.channels, config.pim.slots), np.int64)
         self._row_lists: list[np.ndarray] = []
 
     def copy(self) -> "Reference":
@@ -168,18 +185,18 @@ class Reference:
 
     def _load_weights(self, record: Record) -> None:
         config = self.config
-        shape = (record["rows"], record["bursts"] * config.burst_bytes)
+        shape = (record["rows"], record["bursts"] * config.memory.burst_bytes)
         shares = [
             np.ndarray(shape, np.uint8, memory, record["address"], (record["stride"], 1))
             for memory in self.dram
         ]
-        stacked = np.stack([s.reshape(-1, config.burst_bytes) for s in shares], axis=1)
+        stacked = np.stack([s.reshape(-1, config.memory.burst_bytes) for s in shares], axis=1)
         places = (record["ring"] + np.arange(stacked.size)) % len(self.ring)
         self.ring[places] = stacked.reshape(-1)
 
     def _move(self, record: Record, *, store: bool) -> None:
-        shape = (record["rows"], record["bursts"] * self.config.burst_bytes)
-        for channel in range(self.config.channels):
+        shape = (record["rows"], record["bursts"] * self.config.memory.burst_bytes)
+        for channel in range(self.config.memory.channels):
             if not record["lanes"] >> channel & 1:
                 continue
             outside = np.ndarray(
@@ -199,13 +216,13 @@ class Reference:
 
     def _load_pages(self, record: Record) -> None:
         config = self.config
-        rows, length = record["rows"], record["bursts"] * config.burst_bytes
-        for channel in range(config.channels):
+        rows, length = record["rows"], record["bursts"] * config.memory.burst_bytes
+        for channel in range(config.memory.channels):
             if not record["lanes"] >> channel & 1:
                 continue
             listed = self._row_lists[channel][record["list"] : record["list"] + record["pages"]]
             inside = record["address"] + np.arange(rows) * record["stride"]
-            sources = np.add.outer(listed.astype(np.int64) * config.page_bytes, inside)
+            sources = np.add.outer(listed.astype(np.int64) * config.memory.page_bytes, inside)
             for index, source in enumerate(sources.ravel().tolist()):
                 target = record["lane_address"] + index * record["lane_stride"]
                 piece = self.dram[channel][source : source + length]
@@ -215,22 +232,22 @@ class Reference:
 
     def _valid_rows(self, depths: npt.NDArray[np.int64]) -> npt.NDArray[np.bool]:
         """Return which rows of weight tiles are valid, ``bool[tiles, array_rows]``."""
-        rows: npt.NDArray[np.bool] = np.arange(self.config.array_rows) < depths[:, None]
+        rows: npt.NDArray[np.bool] = np.arange(self.config.npu.array_rows) < depths[:, None]
         return rows | (depths[:, None] == 0)
 
     def _weight_tiles(
         self, addresses: npt.NDArray[np.int64], depths: npt.NDArray[np.int64]
     ) -> Floats:
         config = self.config
-        places = addresses[:, None] + np.arange(config.weight_tile_bytes)
+        places = addresses[:, None] + np.arange(config.npu.weight_tile_bytes)
         tiles = self.ring[places % len(self.ring)].view("<u2")
-        tiles = tiles.reshape(-1, config.array_rows, config.tile_columns)
+        tiles = tiles.reshape(-1, config.npu.array_rows, config.npu.tile_columns)
         return bf16.from_bits(np.where(self._valid_rows(depths)[:, :, None], tiles, 0))
 
     def _gemm(self, record: Record) -> None:
         rows, half = record["rows"], record["half"]
         activations = self._get(
-            record["address"], record["stride"], Format.BF16, rows, self.config.array_rows
+            record["address"], record["stride"], Format.BF16, rows, self.config.npu.array_rows
         )
         start = self.accumulators[half, :rows] if record["accumulate"] else None
         weights, valid = self._weights.popleft()
@@ -245,7 +262,7 @@ class Reference:
         weights = self._weight_tiles(records["ring"][0::2].astype(np.int64), depths)
         first = gemms["address"].astype(np.int64)
         places = first[:, None, None] + np.arange(rows)[:, None] * stride
-        bytes_of_row = places + np.arange(self.config.array_rows * 2)
+        bytes_of_row = places + np.arange(self.config.npu.array_rows * 2)
         found = self.activations[bytes_of_row].view("<u2")
         activations = bf16.from_bits(np.where(self._valid_rows(depths)[:, None], found, 0))
         start = self.accumulators[half, :rows] if gemms["accumulate"][0] else None
@@ -261,7 +278,7 @@ class Reference:
             "<u2",
             self.lanes[channel],
             record["lane_address"],
-            (record["lane_stride"], config.column_bytes, 2),
+            (record["lane_stride"], config.memory.column_bytes, 2),
         )
         half = self._vectors[channel, record["half"]]
         for row in range(record["rows"]):
@@ -273,7 +290,9 @@ class Reference:
         tiles, gemvs, slots, k = (record[name] for name in ("tiles", "gemvs", "slots", "k"))
         rows = self._row_lists[channel][record["list"] : record["list"] + tiles].astype(np.int64)
         cells = self.dram[channel].view("<u2")
-        cells = cells.reshape(config.rows, config.banks, config.columns, config.mac_lanes)
+        cells = cells.reshape(
+            config.memory.rows, config.memory.banks, config.memory.columns, config.mac_lanes
+        )
         g, s, j = np.ogrid[:gemvs, :slots, :k]
         used = g // max(record["queries"], 1)
         column = record["column"] + used * record["column_gemv"] + s * record["column_step"] + j
@@ -292,7 +311,7 @@ class Reference:
         if len(np.unique(slot)) < slot.size or len(set(self._counts[channel, slot].flat)) > 1:
             raise ValueError(f"slots of a GEMV must be distinct and equally full, not {record}")
         count = int(self._counts[channel, slot[0, 0]])
-        data = np.moveaxis(data, 0, 3).reshape(config.banks, gemvs, slots, tiles * k, -1)
+        data = np.moveaxis(data, 0, 3).reshape(config.memory.banks, gemvs, slots, tiles * k, -1)
         vector = np.moveaxis(vector, 0, 3).reshape(1, gemvs, slots, tiles * k, -1)
         sums = accumulate_golden(self._sums[channel][:, slot], count, data, vector)
         self._sums[channel][:, slot] = sums
@@ -318,7 +337,7 @@ class Reference:
         rows, n = r["rows"], r["n"]
         if not rows or not n:
             return
-        lanes, partial_sums = self.config.lanes, self.config.vector_partial_sums
+        lanes, partial_sums = self.config.npu.lanes, self.config.npu.vector_partial_sums
 
         def get(name: str) -> Floats:
             return self._get(r[name], r[f"{name}_stride"], r[f"{name}_format"], rows, n)
@@ -374,7 +393,7 @@ class Reference:
         elif opcode is Opcode.SOFTMAX:
             logits = self._get(r["a"], r["a_stride"], Format.BINARY32, rows, n)
             weights = golden.softmax(logits, x, lanes=lanes, partial_sums=partial_sums)
-            padding = -n % self.config.lanes
+            padding = -n % self.config.npu.lanes
             self._put(r["o"], r["o_stride"], Format.BF16, np.pad(weights, [(0, 0), (0, padding)]))
         elif opcode is Opcode.TAIL:
             m = r["m"]
@@ -386,14 +405,14 @@ class Reference:
             put(golden.tail(a, b, c, partial_sums=partial_sums))
         elif opcode is Opcode.ARGMAX:
             logits = self._get(r["a"], r["a_stride"], Format.BINARY32, rows, n)
-            chosen = np.zeros((rows, self.config.lanes), np.uint32)
+            chosen = np.zeros((rows, self.config.npu.lanes), np.uint32)
             chosen[:, 0] = golden.argmax(logits)
             self._view(r["o"], chosen.shape, (r["o_stride"], 4), "<u4")[...] = chosen
         elif opcode is Opcode.TRANSPOSE:
             bits = self._view(r["a"], (rows, n), (r["a_stride"], 2), "<u2").copy()
-            for start in range(0, n, self.config.banks):
-                columns = bits[:, start : start + self.config.banks].T
-                place = r["o"] + start // self.config.banks * r["c_stride"]
+            for start in range(0, n, self.config.memory.banks):
+                columns = bits[:, start : start + self.config.memory.banks].T
+                place = r["o"] + start // self.config.memory.banks * r["c_stride"]
                 self._view(place, columns.shape, (r["o_stride"], 2), "<u2")[...] = columns
         else:
             raise ValueError(f"opcode must be one of the vector unit, not {opcode.name}")

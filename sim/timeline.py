@@ -6,8 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
-from hw.isa import Opcode, Queue
-from hw.program import Label, Program, queue_name
+from hw.program.instruction_set import Opcode, Queue
+from hw.program.program import Label, Program, queue_name
 
 __all__ = ["SPAN", "Timed", "Timeline", "make_timeline"]
 

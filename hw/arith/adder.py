@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arith.binary32 import NAN_BITS, Binary32
-from hw.export.repeated import repeated
+from hw.repeated import repeated
 
 __all__ = ["Adder"]
 

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arith.bf16 import BF16
 from hw.arith.binary32 import NAN_BITS, Binary32
-from hw.export.repeated import repeated
+from hw.repeated import repeated
 
 __all__ = ["Multiplier", "ProductBF16"]
 

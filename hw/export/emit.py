@@ -24,7 +24,7 @@ _CELLS = re.compile(r"^  cell (\\\S+) \\cells\n", re.M)
 def _black_boxes(rtlil: str) -> str:
     """Keep only the ports of the modules that hold DRAM cells.
 
-    They are the ones instantiated as ``cells`` (:class:`hw.memory.cell_array.CellArray`).
+    They are the ones instantiated as ``cells`` (:class:`hw.die.cell_array.CellArray`).
     """
     boxes = set(_CELLS.findall(rtlil))
 

@@ -13,7 +13,7 @@ from amaranth.hdl._ir import (  # as the back ends of amaranth do
 from amaranth.lib import wiring
 
 from hw.export.merge_modules import merge_modules
-from hw.export.repeated import Modules, ports
+from hw.repeated import Modules, ports
 
 __all__ = ["Port", "convert", "port_table"]
 
@@ -46,7 +46,7 @@ def convert(
     """Return a component as RTLIL, the same text for the same design.
 
     Equal modules are there once, and repeated parts are elaborated once
-    (:func:`hw.export.repeated.repeated`). Places in the source files are left out, and so are
+    (:func:`hw.repeated.repeated`). Places in the source files are left out, and so are
     initial contents of memories that are all zeros: C++ starts them so, and an SRAM does not know
     them.
 

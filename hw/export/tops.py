@@ -5,19 +5,19 @@ from collections.abc import Callable
 from amaranth.lib import wiring
 
 from hw.config import Config
+from hw.controller.controller import Controller
+from hw.controller.pim.result_windows import check_result_latency
+from hw.controller.refresh import longest_tile
 from hw.device import Device
-from hw.memory.bank import BankPeripheral
-from hw.memory.controller import Controller
-from hw.memory.refresh import longest_tile
-from hw.memory.result_windows import check_result_latency
-from hw.npu.dma_engine import tag_layout
-from hw.npu.processing_element import ProcessingElement
-from hw.npu.systolic_array import SystolicArray
+from hw.die.bank import BankPeripheral
+from hw.die.column_path import check_timing
+from hw.die.mac_unit import MacUnit
+from hw.die.pim_channel import PimChannel
+from hw.npu.dma.engine import tag_layout
+from hw.npu.matrix.processing_element import ProcessingElement
+from hw.npu.matrix.systolic_array import SystolicArray
 from hw.npu.tile import Tile
 from hw.npu.vector.unit import VectorUnit
-from hw.pim.channel import PimChannel
-from hw.pim.column_path import check_timing
-from hw.pim.mac_unit import MacUnit
 
 __all__ = ["TOPS"]
 
@@ -36,7 +36,7 @@ TOPS: dict[str, Callable[[Config], wiring.Component]] = {
     "pim_channel": PimChannel,
     "channel_controller": _controller,
     "processing_element": lambda _config: ProcessingElement(),
-    "systolic_array": lambda config: SystolicArray(config.array_rows, config.array_columns),
+    "systolic_array": lambda config: SystolicArray(config.npu.array_rows, config.npu.array_columns),
     "vector_unit": VectorUnit,
     "npu_tile": Tile,
     "device": Device,

@@ -7,9 +7,9 @@ from operator import or_
 from amaranth.hdl import *
 
 from hw.config import Config
-from hw.memory.commands import Command
-from hw.memory.constraints import TARGETS, Scope
-from hw.pim.results import result_beats, result_schedule
+from hw.protocol.commands import Command
+from hw.protocol.constraints import TARGETS, Scope
+from hw.protocol.results import result_beats, result_schedule
 
 __all__ = ["CommandBus"]
 
@@ -39,7 +39,7 @@ class CommandBus:
     def __init__(self, m: Module, config: Config, bus):
         self.m, self.config, self.bus = m, config, bus
         self.mem_open, self.mem_row, self.pim_open, self.pim_row = [], [], [], []
-        for bank in range(config.banks):
+        for bank in range(config.memory.banks):
             opens = self.names({Command.ACT}, Scope.BANK, bank)
             closes = self.names(
                 {Command.PRE, Command.PREA, Command.RDA, Command.WRA}, Scope.BANK, bank
@@ -64,8 +64,13 @@ class CommandBus:
     def size(self, scope: Scope) -> int:
         """Return how many banks an instance of a scope has."""
         config = self.config
-        sizes = {Scope.BANK: 1, Scope.ROW: 1, Scope.BANK_GROUP: 4, Scope.CHANNEL: config.banks}
-        return sizes.get(scope, config.banks_per_rank)
+        sizes = {
+            Scope.BANK: 1,
+            Scope.ROW: 1,
+            Scope.BANK_GROUP: 4,
+            Scope.CHANNEL: config.memory.banks,
+        }
+        return sizes.get(scope, config.memory.banks_per_rank)
 
     def is_any(self, *commands: Command) -> Value:
         """Return whether the command of this cycle is one of these."""
@@ -78,7 +83,7 @@ class CommandBus:
             size = max(self.size(TARGETS[command]), self.size(scope))
             shift = size.bit_length() - 1
             near = Const(1)
-            if size < self.config.banks:
+            if size < self.config.memory.banks:
                 near = self.bus.bank >> shift == instance * self.size(scope) >> shift
             hits.append((self.bus.command == command) & near)
         return reduce(or_, hits)
@@ -100,19 +105,19 @@ class CommandBus:
         beats = result_beats(config)
         patterns = []  # whether the command is this one, and the cycles of each rank, as bits
         gemv = self.is_any(Command.PIM_GEMV) & command.read
-        for slots in range(1, config.slots + 1):
-            for k in range(1, config.columns + 1):
+        for slots in range(1, config.pim.slots + 1):
+            for k in range(1, config.memory.columns + 1):
                 fits = gemv & (command.slots == slots) & (command.k == k)
                 if slots == k == 1:
                     fits |= self.is_any(Command.PIM_RDRESULT)
                 starts = [start for start, _end in result_schedule(config, slots, k)]
                 ranks = []
-                for rank in range(config.ranks):
-                    offset = rank * (beats + config.timing.nTURN)
+                for rank in range(config.memory.ranks):
+                    offset = rank * (beats + config.memory.timing.nTURN)
                     ranks.append(sum(((1 << beats) - 1) << (start + offset) for start in starts))
                 patterns.append((fits, ranks))
         found = []
-        for rank in range(config.ranks):
+        for rank in range(config.memory.ranks):
             width = max(ranks[rank].bit_length() for _fits, ranks in patterns)
             cycles = Signal(width, name=f"results_{rank}")
             pattern = Signal(width, name=f"results_{rank}_of_command")

@@ -3,7 +3,7 @@
 from amaranth.hdl import *
 
 from hw.formal.proof import Proof
-from hw.memory.commands import Command
+from hw.protocol.commands import Command
 
 __all__ = ["COVERED", "coverage"]
 
@@ -17,9 +17,9 @@ def coverage(proof: Proof) -> dict[str, Value]:
     It is no fault, but what a search must find: its shortest trace tells which depths cover both.
     """
     m, bus, config = proof.m, proof.bus, proof.config
-    refreshed = Signal(config.ranks)
+    refreshed = Signal(config.memory.ranks)
     with m.If(bus.is_any(Command.REF)):
-        m.d.sync += refreshed.eq(refreshed | 1 << bus.bus.bank // config.banks_per_rank)
+        m.d.sync += refreshed.eq(refreshed | 1 << bus.bus.bank // config.memory.banks_per_rank)
     multiplied, done = Signal(), Signal()
     products = bus.is_any(Command.PIM_GEMV, Command.PIM_DOTPRODUCT)
     ends = bus.is_any(Command.PIM_PRECHARGE)

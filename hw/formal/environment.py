@@ -3,7 +3,7 @@
 from amaranth.hdl import *
 
 from hw.config import Config
-from hw.memory.commands import PimOperation
+from hw.protocol.commands import PimOperation
 
 __all__ = ["VECTOR_BURSTS", "whole_tiles"]
 
@@ -33,7 +33,7 @@ def whole_tiles(m: Module, config: Config, operation, valid: Value, taken: Value
     operation, valid, taken
         The operation, whether there is one, and whether the next one follows it.
     """
-    opened = Signal(config.groups)
+    opened = Signal(config.memory.groups)
     row = Signal.like(operation.row)
 
     def is_any(*kinds: PimOperation) -> Value:
@@ -48,14 +48,14 @@ def whole_tiles(m: Module, config: Config, operation, valid: Value, taken: Value
     gemv = is_any(PimOperation.GEMV)
     bursts = is_any(*VECTOR_BURSTS)
     conditions = [
-        ~activates | (operation.group < config.groups),
+        ~activates | (operation.group < config.memory.groups),
         ~activates | ~opened.bit_select(operation.group, 1),
         ~activates | (opened == 0) | (row == operation.row),
         ~is_any(*_WORK, PimOperation.PRECHARGE) | opened.all(),
         ~is_any(PimOperation.HEADER) | (opened == 0),
-        ~gemv | ((operation.k <= config.columns) & (columns != 0)),
-        ~gemv | (operation.slot + operation.slots <= config.slots),
-        ~is_any(*_WORK) | (operation.slot < config.slots),
+        ~gemv | ((operation.k <= config.memory.columns) & (columns != 0)),
+        ~gemv | (operation.slot + operation.slots <= config.pim.slots),
+        ~is_any(*_WORK) | (operation.slot < config.pim.slots),
         ~bursts | ~operation.offset[0],
         ~is_any(PimOperation.GWRITE_ROW) | ~operation.column[0],
     ]

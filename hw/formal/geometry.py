@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from hw.config import Config
-from hw.memory.timing import Timing
+from hw.config import Config, ControllerConfig, MemoryConfig, NpuConfig, PimConfig
+from hw.protocol.timing import Timing
 
 __all__ = [
     "BLOCKED",
@@ -45,46 +45,53 @@ _TIMING = Timing(
 #: Four banks of two rows of one burst; queues of two, one accumulator.
 ONE_RANK = Config(
     name="one rank",
-    channels=1,
-    ranks=1,
-    bank_groups=1,
-    rows=2,
-    row_bytes=8,
-    column_bytes=4,
-    vector_buffer_rows=1,
-    slots=1,
-    partial_sums=4,
-    timing=_TIMING,
-    array_rows=1,
-    array_columns=1,
-    lanes=1,
-    weight_ring_bytes=64,
-    lane_buffer_bytes=64,
-    activation_bytes=64,
-    accumulator_rows=1,
-    read_queue=2,
-    write_queue=2,
-    write_high=2,
-    write_low=1,
-    age=8,
-    postpone=1,
+    memory=MemoryConfig(
+        channels=1,
+        ranks=1,
+        bank_groups=1,
+        rows=2,
+        row_bytes=8,
+        column_bytes=4,
+        timing=_TIMING,
+    ),
+    pim=PimConfig(
+        vector_buffer_rows=1,
+        slots=1,
+        partial_sums=4,
+    ),
+    npu=NpuConfig(
+        array_rows=1,
+        array_columns=1,
+        lanes=1,
+        weight_ring_bytes=64,
+        lane_buffer_bytes=64,
+        activation_bytes=64,
+        accumulator_rows=1,
+    ),
+    controller=ControllerConfig(
+        read_queue=2,
+        write_queue=2,
+        write_high=2,
+        write_low=1,
+        age=8,
+        postpone=1,
+    ),
 )
 
 #: With more banks or longer GEMVs, the longest tile needs more time between two refreshes.
-_WIDER = replace(ONE_RANK, timing=replace(_TIMING, nREFI=72))
-TWO_RANKS = replace(_WIDER, name="two ranks", ranks=2)
-TWO_SLOTS = replace(_WIDER, name="two slots", slots=2, row_bytes=16)
-TWO_GROUPS = replace(_WIDER, name="two groups", bank_groups=2)
-BLOCKED = replace(ONE_RANK, name="one row buffer", row_buffers=1)
+_WIDER = ONE_RANK.replace(timing=replace(_TIMING, nREFI=72))
+TWO_RANKS = _WIDER.replace(name="two ranks", ranks=2)
+TWO_SLOTS = _WIDER.replace(name="two slots", slots=2, row_bytes=16)
+TWO_GROUPS = _WIDER.replace(name="two groups", bank_groups=2)
+BLOCKED = ONE_RANK.replace(name="one row buffer", row_buffers=1)
 
 #: A GWRITE from a row takes all of it, which outlasts one burst.
-WHOLE_ROWS = replace(TWO_SLOTS, name="two slots, whole rows", gwrite="row")
+WHOLE_ROWS = TWO_SLOTS.replace(name="two slots, whole rows", gwrite="row")
 
 #: What may be short is shorter, so that a request waits for few cycles: a search reaches further
 #: than that. ``age`` lasts longer than a decision, or the next write would be aged before its turn
 #: could end.
-BRISK = replace(
-    ONE_RANK,
+BRISK = ONE_RANK.replace(
     name="brisk",
     timing=replace(
         _TIMING,
@@ -106,7 +113,7 @@ BRISK = replace(
 
 #: Results come soon after their columns and take few cycles on the data bus: what the proofs about
 #: that bus have to remember is less. Two results cannot meet there, though.
-SOON = replace(BRISK, name="brisk, two partial sums", column_bytes=8, row_bytes=16, partial_sums=2)
+SOON = BRISK.replace(name="brisk, two partial sums", column_bytes=8, row_bytes=16, partial_sums=2)
 
 #: Every geometry by its name.
 GEOMETRIES = {

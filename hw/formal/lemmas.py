@@ -10,14 +10,14 @@ Each function returns conditions that must never hold, by the properties that th
 
 from amaranth.hdl import *
 
-from hw.formal.data_bus_rules import ONE_DRIVER, TURN_AROUND
+from hw.controller.guards import FORESEEN, ISSUED
+from hw.controller.row_state import rows_conflict
 from hw.formal.proof import Proof
-from hw.formal.row_buffer_rules import NEVER_IN_BOTH
-from hw.formal.timing_rules import property_of
-from hw.memory.commands import Command
-from hw.memory.constraints import TARGETS, Constraint, Scope, constraints
-from hw.memory.guards import FORESEEN, ISSUED
-from hw.memory.row_state import rows_conflict
+from hw.formal.rules.data_bus import ONE_DRIVER, TURN_AROUND
+from hw.formal.rules.row_buffer import NEVER_IN_BOTH
+from hw.formal.rules.timing import property_of
+from hw.protocol.commands import Command
+from hw.protocol.constraints import TARGETS, Constraint, Scope, constraints
 
 __all__ = ["data_bus_lemmas", "row_buffer_lemmas", "timing_lemmas"]
 
@@ -48,7 +48,7 @@ def data_bus_lemmas(proof: Proof) -> dict[str, Value]:
 
     What the controller names in a cycle is on the bus in the next.
     """
-    windows, timing = proof.part("controller", "windows"), proof.config.timing
+    windows, timing = proof.part("controller", "windows"), proof.config.memory.timing
     due = [cycles | pattern for cycles, pattern in proof.bus.results]
 
     def meets(latency: int, driver: int | None) -> Value:
@@ -87,9 +87,9 @@ def _meets(proof: Proof) -> Value:
 def _early(proof: Proof, line: Constraint, name: str) -> Value:
     """Return that the guards allow a command of the line before its time."""
     bus, guards = proof.bus, proof.part("controller", "guards")
-    gap, size = line.gap(proof.config.timing), bus.size(line.scope)
+    gap, size = line.gap(proof.config.memory.timing), bus.size(line.scope)
     broken = []
-    for instance in range(proof.config.banks // size):
+    for instance in range(proof.config.memory.banks // size):
         first = bus.names(line.first, line.scope, instance)
         since = _Since(proof, first, gap, f"{name}_{instance}")
         for later in (command for command in ISSUED if command in line.later):
@@ -109,11 +109,11 @@ def _rests_less(proof: Proof, line: Constraint, name: str) -> Value:
     """
     bus, config = proof.bus, proof.config
     guards, tiles = proof.part("controller", "guards"), proof.part("controller", "tiles")
-    gap = line.gap(config.timing)
+    gap = line.gap(config.memory.timing)
     broken = []
-    for bank in range(config.banks):
+    for bank in range(config.memory.banks):
         closes = bus.names(line.first, Scope.BANK, bank)
-        for row in range(config.rows):
+        for row in range(config.memory.rows):
             event = closes & (bus.mem_row[bank] == row)
             since = _Since(proof, event, gap, f"{name}_{bank}_{row}")
             here = tiles.tile.row == row

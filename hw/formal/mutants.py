@@ -12,19 +12,21 @@ from unittest.mock import patch
 from amaranth.hdl import *
 
 from hw.config import Config
+from hw.controller import guards, row_state
+from hw.controller.arbiter import Arbiter
+from hw.controller.data_path import DataPath
+from hw.controller.direction import Turn
+from hw.controller.pim import queue as pim_queue
+from hw.controller.pim.gwrite_from_row import VectorRow
+from hw.controller.pim.result_windows import ResultWindows
+from hw.controller.refresh import Refresh
+from hw.controller.requests import request_queue
+from hw.controller.requests.request_queue import RequestQueue
+from hw.die.row_buffer import RowBuffer
 from hw.formal.proofs import PROOFS, Task
-from hw.memory import guards, pim_queue, request_queue, row_state
-from hw.memory.arbiter import Arbiter
-from hw.memory.commands import Command
-from hw.memory.constraints import Constraint, Scope, constraints
-from hw.memory.data_path import DataPath
-from hw.memory.refresh import Refresh
-from hw.memory.request_queue import RequestQueue
-from hw.memory.result_windows import ResultWindows
-from hw.memory.row_buffer import RowBuffer
-from hw.memory.turn import Turn
-from hw.memory.vector_row import VectorRow
-from hw.pim.results import result_latency
+from hw.protocol.commands import Command
+from hw.protocol.constraints import Constraint, Scope, constraints
+from hw.protocol.results import result_latency
 
 __all__ = ["MUTANTS", "Mutant"]
 

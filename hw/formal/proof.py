@@ -7,11 +7,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
+from hw.controller.controller import Controller
+from hw.die.pim_channel import PimChannel
 from hw.formal.command_bus import CommandBus
 from hw.formal.environment import whole_tiles
-from hw.formal.queue_rules import times_agree
-from hw.memory.controller import Controller
-from hw.pim.channel import PimChannel
+from hw.formal.rules.queue import times_agree
 
 __all__ = ["TAG_BITS", "Proof", "Rule"]
 
@@ -23,7 +23,7 @@ class Proof(wiring.Component):
     """A controller whose ports are free, and a bit for each property that it has broken.
 
     Requests, PIM operations and the data bus are free in every cycle; requests start at even
-    columns. The queue of PIM operations is proven apart (:mod:`hw.formal.queue_rules`) and is a
+    columns. The queue of PIM operations is proven apart (:mod:`hw.formal.rules.queue`) and is a
     black box here: operations are free where they leave it, as long as one that is there stays
     until it is taken, and together they form whole tiles
     (:func:`hw.formal.environment.whole_tiles`). Nothing else is assumed but what a rule assumes by
@@ -112,7 +112,7 @@ class Proof(wiring.Component):
                 "requests_valid": In(1),
                 "pim": In(pim.payload.shape()),
                 "pim_valid": In(1),
-                "i_data": In(8 * config.column_bytes),
+                "i_data": In(8 * config.memory.column_bytes),
                 "i_valid": In(1),
                 "free": In(32),
                 "broken": Out(len(self._conditions)),

@@ -1,14 +1,14 @@
 """What is proven: rules, the geometries on which they are, and by which engine."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from amaranth.hdl import *
 
 from hw.config import Config
-from hw.formal.answer_rules import answer_rules
+from hw.controller.refresh import longest_tile
+from hw.controller.response_bound import oldest_cycles
 from hw.formal.coverage import coverage
-from hw.formal.data_bus_rules import data_bus_rules
 from hw.formal.geometry import (
     BLOCKED,
     BRISK,
@@ -20,18 +20,18 @@ from hw.formal.geometry import (
     WHOLE_ROWS,
 )
 from hw.formal.lemmas import data_bus_lemmas, row_buffer_lemmas, timing_lemmas
-from hw.formal.operand_rules import operand_rules
-from hw.formal.order_rules import order_rules
 from hw.formal.proof import Proof
 from hw.formal.prover import Provable
-from hw.formal.queue_rules import QueueProof
-from hw.formal.refresh_rules import refresh_rules
-from hw.formal.response_rules import response_rules, vector_response_rules
-from hw.formal.row_buffer_rules import row_buffer_rules, row_state_rules
-from hw.formal.timing_rules import timing_rules
-from hw.formal.vector_buffer_rules import vector_buffer_rules
-from hw.memory.refresh import longest_tile
-from hw.memory.response_bound import oldest_cycles
+from hw.formal.rules.answer import answer_rules
+from hw.formal.rules.data_bus import data_bus_rules
+from hw.formal.rules.operand import operand_rules
+from hw.formal.rules.order import order_rules
+from hw.formal.rules.queue import QueueProof
+from hw.formal.rules.refresh import refresh_rules
+from hw.formal.rules.response import response_rules, vector_response_rules
+from hw.formal.rules.row_buffer import row_buffer_rules, row_state_rules
+from hw.formal.rules.timing import timing_rules
+from hw.formal.rules.vector_buffer import vector_buffer_rules
 
 __all__ = ["COVERAGE", "LIMITS", "PROOFS", "Task"]
 
@@ -63,7 +63,7 @@ class Task:
 
 #: Cycles in which the oldest read, write and tile are served at the geometry of rule 6. Chosen: no
 #: search has broken them (52 of a read, 45 of a write, 55 of a tile are), and they are far below
-#: what :func:`hw.memory.response_bound.oldest_cycles` grants, so that a search reaches further.
+#: what :func:`hw.controller.response_bound.oldest_cycles` grants, so that a search reaches further.
 LIMITS = (60, 60, 65)
 
 #: The same for the oldest PIM operation, if it is a vector burst.
@@ -143,7 +143,7 @@ PROOFS = (
     Task(5, ONE_RANK, _refresh, 100, for_all_time=False),
     Task(
         5,
-        replace(ONE_RANK, name="one rank, two postponed", postpone=2),
+        ONE_RANK.replace(name="one rank, two postponed", postpone=2),
         _refresh,
         144,
         for_all_time=False,
@@ -152,7 +152,7 @@ PROOFS = (
     Task(6, BRISK, _vector_response, 90, for_all_time=False),
     Task(7, ONE_RANK, _answers, 48),
     Task(8, SOON, _data_bus),
-    Task(8, replace(ONE_RANK, name="one rank, two partial sums", partial_sums=2), _data_bus),
+    Task(8, ONE_RANK.replace(name="one rank, two partial sums", partial_sums=2), _data_bus),
 )
 
 #: For each geometry, how deep a search must be to see a refresh and a whole tile.

@@ -4,8 +4,8 @@ from amaranth.hdl import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.isa import Queue
 from hw.npu.instruction import operand_layout
+from hw.program.instruction_set import Queue
 
 __all__ = ["AllReduce", "Join"]
 

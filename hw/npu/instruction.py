@@ -2,7 +2,7 @@
 
 from amaranth.lib import data
 
-from hw.isa import HEADER, OPERANDS, Opcode, Queue, layout
+from hw.program.instruction_set import HEADER, OPERANDS, Opcode, Queue, layout
 
 __all__ = ["SUB_UNITS", "instruction_layout", "operand_layout"]
 

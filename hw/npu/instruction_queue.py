@@ -4,9 +4,9 @@ from amaranth.hdl import *
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.config import Config
-from hw.isa import HEADER, INSTRUCTIONS, OPERANDS, Opcode, Queue, bit_layout
+from hw.config import TileConfig
 from hw.npu.instruction import SUB_UNITS, instruction_layout, operand_layout
+from hw.program.instruction_set import HEADER, INSTRUCTIONS, OPERANDS, Opcode, Queue, bit_layout
 
 __all__ = ["INDEX_BITS", "InstructionQueue", "token_queues"]
 
@@ -14,9 +14,9 @@ __all__ = ["INDEX_BITS", "InstructionQueue", "token_queues"]
 INDEX_BITS = 20
 
 
-def token_queues(config: Config) -> int:
+def token_queues(config: TileConfig) -> int:
     """Queues that tokens can name: the scalar ones, then one PIM queue a channel."""
-    return Queue.PIM + config.channels
+    return Queue.PIM + config.memory.channels
 
 
 class InstructionQueue(wiring.Component):
@@ -43,7 +43,7 @@ class InstructionQueue(wiring.Component):
     Members
     -------
     i : ``In(stream.Signature(unsigned(width)))``
-        Instructions, packed as :func:`hw.isa.bit_layout` says.
+        Instructions, packed as :func:`hw.program.instruction_set.bit_layout` says.
     o : ``Out(stream.Signature(operand_layout(kind)))``
         To the unit: every operation but END.
     done : ``In(sub-units)``
@@ -66,7 +66,7 @@ class InstructionQueue(wiring.Component):
         The program is over: forget END.
     """
 
-    def __init__(self, config: Config, kind: Queue, *, running: int, partners: int):
+    def __init__(self, config: TileConfig, kind: Queue, *, running: int, partners: int):
         self._config = config
         self._kind = kind
         self._running = running
@@ -97,9 +97,9 @@ class InstructionQueue(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        channels = self._config.channels
+        channels = self._config.memory.channels
         m.submodules.waiting = waiting = fifo.SyncFIFOBuffered(
-            width=self._width, depth=self._config.queue_depth
+            width=self._width, depth=self._config.npu.queue_depth
         )
         record = data.StructLayout({"unit": 2, "signal": token_queues(self._config)})
         m.submodules.running = running = fifo.SyncFIFOBuffered(

@@ -7,10 +7,10 @@ from amaranth.hdl import *
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.config import Config
-from hw.isa import Queue, bit_layout
+from hw.config import TileConfig
 from hw.npu.instruction import operand_layout
 from hw.npu.instruction_queue import INDEX_BITS, InstructionQueue, token_queues
+from hw.program.instruction_set import Queue, bit_layout
 
 __all__ = ["Error", "Sequencer", "error_layout", "queue_kinds"]
 
@@ -25,7 +25,7 @@ class Error(enum.Enum, shape=3):
     ADDRESS = 4  #: an instruction of the queue addresses something outside of a memory
 
 
-def error_layout(config: Config) -> data.StructLayout:
+def error_layout(config: TileConfig) -> data.StructLayout:
     """Shape of the error status: the cause, the number of the queue, an index in its stream.
 
     The index is that of the instruction; for ADDRESS that of the oldest one that runs, at or behind
@@ -36,15 +36,15 @@ def error_layout(config: Config) -> data.StructLayout:
     )
 
 
-def queue_kinds(config: Config) -> list[Queue]:
+def queue_kinds(config: TileConfig) -> list[Queue]:
     """Return the kind of every queue, in the order of their numbers."""
-    return [*(kind for kind in Queue if kind != Queue.PIM), *[Queue.PIM] * config.channels]
+    return [*(kind for kind in Queue if kind != Queue.PIM), *[Queue.PIM] * config.memory.channels]
 
 
-def _running(config: Config, kind: Queue) -> int:
+def _running(config: TileConfig, kind: Queue) -> int:
     """Instructions of a queue that may run at once (chosen)."""
     if kind in (Queue.LOAD, Queue.TAIL, Queue.STORE):
-        return 2 * config.descriptors
+        return 2 * config.npu.descriptors
     return {Queue.MATRIX: 16, Queue.PIM: 8}.get(kind, 4)
 
 
@@ -81,7 +81,7 @@ class Sequencer(wiring.Component):
         The first error since reset.
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, config: TileConfig):
         self._config = config
         self._kinds = queue_kinds(config)
         self._queues = [

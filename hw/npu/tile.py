@@ -5,21 +5,21 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from hw.config import Config
+from hw.config import TileConfig
 from hw.interconnect import head_layout, read_layout, result_layout, write_layout
-from hw.isa import Opcode, Queue, bit_layout
-from hw.memory.commands import pim_layout, request_layout
 from hw.npu.completion import AllReduce, Join
-from hw.npu.dma import DmaLane
-from hw.npu.dma_engine import tag_layout
+from hw.npu.dma.engine import tag_layout
+from hw.npu.dma.lanes import DmaLane
 from hw.npu.instruction_queue import token_queues
-from hw.npu.matrix_unit import MatrixUnit
-from hw.npu.pim_unit import PimUnit
-from hw.npu.row_list import RowList, list_layout
+from hw.npu.matrix.unit import MatrixUnit
+from hw.npu.memories.row_list import RowList, list_layout
+from hw.npu.memories.tile_memories import TileMemories
+from hw.npu.memories.weight_ring import WeightRing, stripe_bytes
+from hw.npu.pim.unit import PimUnit
 from hw.npu.sequencer import Sequencer, error_layout, queue_kinds
-from hw.npu.tile_memories import TileMemories
 from hw.npu.vector.units import VectorUnits
-from hw.npu.weight_ring import WeightRing, stripe_bytes
+from hw.program.instruction_set import Opcode, Queue, bit_layout
+from hw.protocol.commands import pim_layout, request_layout
 
 __all__ = ["ChannelSignature", "Tile"]
 
@@ -41,7 +41,7 @@ class ChannelSignature(wiring.Signature):
         Every write that was answered is in the cells.
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, config: TileConfig):
         tag_bits = tag_layout(config).size
         requests = head_layout(request_layout(config, tag_bits))
         answers = {
@@ -53,7 +53,7 @@ class ChannelSignature(wiring.Signature):
             {
                 "requests": Out(stream.Signature(requests)),
                 "pim": Out(stream.Signature(head_layout(pim_layout(config)))),
-                "data": Out(8 * config.burst_bytes),
+                "data": Out(8 * config.memory.burst_bytes),
                 **{
                     name: In(stream.Signature(layout, always_ready=True))
                     for name, layout in answers.items()
@@ -85,10 +85,10 @@ class Tile(wiring.Component):
         A row of activations enters the arrays; the vector units work.
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, config: TileConfig):
         self._config = config
         self._kinds = queue_kinds(config)
-        channels = range(config.channels)
+        channels = range(config.memory.channels)
         super().__init__(
             {
                 **{
@@ -121,7 +121,7 @@ class Tile(wiring.Component):
             self.done.eq(sequencer.done),
             self.error.eq(sequencer.error),
         ]
-        channels = [getattr(self, f"channel_{c}") for c in range(config.channels)]
+        channels = [getattr(self, f"channel_{c}") for c in range(config.memory.channels)]
         m.d.comb += sequencer.settled.eq(Cat(channel.settled for channel in channels).all())
         lanes = self._elaborate_lanes(m, sequencer, ring, memories)
         self._elaborate_dma(m, sequencer, lanes)
@@ -135,7 +135,7 @@ class Tile(wiring.Component):
     def _elaborate_lanes(self, m, sequencer, ring, memories):
         """Put the DMA lane and the PIM unit of every channel to its memories and its link."""
         lanes = []
-        for c in range(self._config.channels):
+        for c in range(self._config.memory.channels):
             m.submodules[f"dma_{c}"] = lane = DmaLane(self._config)
             m.submodules[f"pim_{c}"] = pim = PimUnit(self._config)
             m.submodules[f"row_list_{c}"] = row_list = RowList(self._config)
@@ -187,7 +187,7 @@ class Tile(wiring.Component):
             issued = getattr(sequencer, f"o_{queue}")
             operands = issued.payload
             ports = [getattr(lane, f"i_{name}") for lane in lanes]
-            m.submodules[f"{name}_join"] = join = Join(len(lanes), 2 * self._config.descriptors)
+            m.submodules[f"{name}_join"] = join = Join(len(lanes), 2 * self._config.npu.descriptors)
             m.d.comb += [
                 issued.ready.eq(Cat(port.ready for port in ports).all()),
                 join.i.eq(Cat(lane.done[queue] for lane in lanes)),
@@ -247,7 +247,7 @@ class Tile(wiring.Component):
 
     def _elaborate_vector(self, m, sequencer, memories):
         m.submodules.vector_units = units = VectorUnits(self._config)
-        for number in range(self._config.vector_units):
+        for number in range(self._config.npu.vector_units):
             for name in (f"{operand}_{number}" for operand in "abco"):
                 wiring.connect(m, getattr(units, name), getattr(memories, name))
         epilogue = getattr(sequencer, f"o_{Queue.EPILOGUE}")

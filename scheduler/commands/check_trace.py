@@ -2,7 +2,6 @@
 
 import argparse
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -12,9 +11,9 @@ from hw.presets import PRESETS
 from scheduler.commands.configuration import load_config
 from scheduler.commands.errors import UsageError
 from scheduler.commands.files import check_readable
-from sim.command_trace import ACCEPT
-from sim.monitor import Monitor
-from sim.trace_file import read_csv
+from sim.monitor.monitor import Monitor
+from sim.trace.command_trace import ACCEPT
+from sim.trace.trace_file import read_csv
 
 __all__ = ["add_parser"]
 
@@ -64,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     console = Console(stderr=True)
     config = load_config(options.config)
     if options.row_buffers is not None:
-        config = replace(config, row_buffers=options.row_buffers)
+        config = config.replace(row_buffers=options.row_buffers)
     check_readable(options.file, "FILE")
     status = console.status if console.is_terminal else lambda _text: nullcontext()
     with status(f"reading {options.file}"):
@@ -86,7 +85,7 @@ def _summary(path: Path, config: Config, commands: int, accepted: int, violation
     """Return what was checked, in a line."""
     counts = {"command": commands, "acceptance": accepted, "violation": violations}
     words = [f"{n:,} {name}{'' if n == 1 else 's'}" for name, n in counts.items()]
-    buffers = "1 row buffer" if config.row_buffers == 1 else "2 row buffers"
+    buffers = "1 row buffer" if config.pim.row_buffers == 1 else "2 row buffers"
     text = f"{path}: {', '.join(words)} of {config.name} with {buffers}"
     if not accepted:
         text += "; rules 3 and 7 not checked: the trace has no ACCEPT lines"

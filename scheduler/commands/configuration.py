@@ -1,32 +1,44 @@
 """Configurations by name, or from a user's TOML file."""
 
+import json
 import tomllib
-from dataclasses import fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from hw.config import Config
-from hw.memory.timing import Timing
+import pydantic
+
+from hw.config import PARTS, Config, part_of
 from hw.presets import PRESETS
+from hw.protocol.timing import Timing
 from scheduler.commands.errors import UsageError
 from scheduler.commands.files import read_bytes
 
 __all__ = ["load_config"]
 
-T = TypeVar("T", Config, Timing)
+#: What the checker says of a value of the wrong kind, in our words.
+_KINDS = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "tuple_type": "a list",
+}
 
 
 def load_config(text: str) -> Config:
     """Return a preset by its name, or the configuration in a TOML file.
 
-    A file names the preset that it starts from (``preset = "tiny"``) and what differs, with the
-    names of :class:`hw.config.Config`; a table ``[timing]`` those of
-    :class:`hw.memory.timing.Timing`.
+    A file names the preset that it starts from (``preset = "tiny"``) and what differs, in a table
+    for each part of :class:`hw.config.Config`; ``[memory.timing]`` has the names of
+    :class:`hw.protocol.timing.Timing`. Its ``name`` is that of the file, if it gives none.
 
     Raises
     ------
     UsageError
-        If there is no such preset or file, or it cannot be built.
+        If there is no such preset or file, or it cannot be built; it names every field that is
+        unknown or of the wrong kind, and says where a field belongs that stands elsewhere.
     """
     if text in PRESETS:
         return PRESETS[text]
@@ -39,24 +51,90 @@ def load_config(text: str) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{text} must be TOML in UTF-8: {error}") from None
     preset = table.pop("preset", None)
-    if preset not in PRESETS:
+    if not isinstance(preset, str) or preset not in PRESETS:
         raise UsageError(f"preset must be one of {', '.join(PRESETS)}, not {preset!r} (in {text})")
-    timing = table.pop("timing", {})
-    if not isinstance(timing, dict):
-        raise UsageError(f"timing must be a table, not {timing!r} (in {text})")
-    base = PRESETS[preset]
     try:
-        table.setdefault("name", Path(text).stem)
-        changed = _replace(base, table)
-        return replace(changed, timing=_replace(base.timing, timing))
+        _check_places(table)
+        return _change(PRESETS[preset], {"name": Path(text).stem, **table})
     except ValueError as error:
         raise UsageError(f"{error} (in {text})") from None
 
 
-def _replace(base: T, changes: dict[str, Any]) -> T:
-    """Change fields by name; ValueError names the one that does not exist."""
-    known = {item.name for item in fields(base)}
-    for name in changes:
-        if name not in known:
-            raise ValueError(f"{name} must be one of {', '.join(sorted(known))}")
-    return replace(base, **changes)
+def _check_places(table: Mapping[str, Any]) -> None:
+    """Check that every field stands in the table of its part.
+
+    Raises
+    ------
+    ValueError
+        Saying of each one that does not where it belongs.
+    """
+    timing = {item.name for item in fields(Timing)}
+    known = {part: {item.name for item in fields(kind)} for part, kind in PARTS.items()}
+    wrong = []
+    for name, value in table.items():
+        if name == "name":
+            continue
+        if name not in PARTS:
+            wrong.append(_place(name, timing))
+        elif not isinstance(value, dict):
+            wrong.append(f"{name} must be a table, not {value!r}")
+        else:
+            for field, inner in value.items():
+                if field not in known[name]:
+                    wrong.append(_place(field, timing, name))
+                elif field == "timing" and not isinstance(inner, dict):
+                    wrong.append(f"memory.timing must be a table, not {inner!r}")
+                elif field == "timing":
+                    wrong += [
+                        _place(symbol, timing, "memory.timing")
+                        for symbol in inner
+                        if symbol not in timing
+                    ]
+    if wrong:
+        raise ValueError("; ".join(wrong))
+
+
+def _place(name: str, timing: set[str], table: str = "") -> str:
+    """Say where a field belongs that stands in a table, or outside of all."""
+    given = f"{table}.{name}" if table else name
+    if name in timing or name == "timing":
+        return f"{given} must stand in the table [memory.timing]"
+    if part := part_of(name):
+        return f"{given} must stand in the table [{part}]"
+    kinds = {**PARTS, "memory.timing": Timing}
+    known = [item.name for item in fields(kinds[table])] if table else ["name", *PARTS]
+    return f"{given} must be one of {', '.join(known)}"
+
+
+def _change(base: Config, table: Mapping[str, Any]) -> Config:
+    """Return the configuration with the values of a table, whose places are right.
+
+    Raises
+    ------
+    ValueError
+        If a value is of the wrong kind, or impossible.
+    """
+    wanted = asdict(base)
+    for part, values in table.items():
+        if isinstance(values, dict):
+            timing = {**wanted["memory"]["timing"], **values.get("timing", {})}
+            wanted[part] = {**wanted[part], **values}
+            if part == "memory":
+                wanted[part]["timing"] = timing
+        else:
+            wanted[part] = values
+    try:
+        strict = pydantic.TypeAdapter(Config)
+        # As JSON, so that a list does for a tuple while 7.0 or "7" do not for a whole number.
+        return strict.validate_json(json.dumps(wanted, default=str), strict=True)
+    except pydantic.ValidationError as error:
+        raise ValueError("; ".join(_in_our_words(entry) for entry in error.errors())) from None
+
+
+def _in_our_words(error: Any) -> str:
+    """Return what the checker says of one value."""
+    name = ".".join(str(step) for step in error["loc"])
+    if "error" in error.get("ctx", {}):  # what the configuration itself says
+        return str(error["ctx"]["error"])
+    kind = _KINDS.get(error["type"], error["msg"])
+    return f"{name} must be {kind}, not {error['input']!r}"

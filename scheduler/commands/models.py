@@ -57,11 +57,11 @@ class ModelChoice:
         elements = sum(math.prod(size) for name, size in sizes.items() if name not in outside)
         if self.shape.tied_head:
             elements += self.shape.d_model * self.shape.vocabulary
-        row_bytes = config.channels * config.page_bytes
-        if 2 * elements > config.rows * row_bytes:
+        row_bytes = config.memory.channels * config.memory.page_bytes
+        if 2 * elements > config.memory.rows * row_bytes:
             raise ValueError(
                 f"rows must be above {2 * elements // row_bytes} for the weights of the model, "
-                f"not {config.rows}"
+                f"not {config.memory.rows}"
             )
 
 

@@ -34,8 +34,8 @@ from scheduler.report.interleaving import explain_interleaving
 from scheduler.report.tables import Variant, variant_rows, variants_table
 from scheduler.report.timeline import draw_timeline, save_figure
 from sim.device import DeviceError
+from sim.devices.first_difference import MismatchError
 from sim.engine.compiler import CompilerNotFoundError, find_compiler
-from sim.localise import MismatchError
 from sim.perfetto import write_trace
 from sim.timeline import make_timeline
 
@@ -144,8 +144,9 @@ def _decode(
         for variant in chosen
     ]
     console.print(
-        f"{len(prompts)} requests on {config.name}, {config.channels} channels × {config.banks} "
-        f"banks, array {config.array_rows} × {config.array_columns}: model {model.name}"
+        f"{len(prompts)} requests on {config.name}, {config.memory.channels} channels × "
+        f"{config.memory.banks} banks, array {config.npu.array_rows} × "
+        f"{config.npu.array_columns}: model {model.name}"
     )
     if not model.trained:
         console.print("Its weights are random, not trained: the text means nothing.")

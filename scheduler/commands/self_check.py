@@ -1,17 +1,15 @@
 """A short check of the DRAM die under Amaranth's simulator, for machines without a C++ compiler."""
 
-from dataclasses import replace
-
 import numpy as np
 from rich.console import Console
 
 from hw.arith import bf16
 from hw.config import Config
-from hw.memory.commands import Command
-from hw.pim.channel import PimChannel
-from hw.pim.mac_unit import gemv_golden
-from hw.pim.results import result_schedule
+from hw.die.mac_unit import gemv_golden
+from hw.die.pim_channel import PimChannel
 from hw.presets import TINY
+from hw.protocol.commands import Command
+from hw.protocol.results import result_schedule
 from sim.engine.amaranth import simulator
 
 __all__ = ["self_check"]
@@ -25,17 +23,19 @@ def self_check(console: Console, config: Config = TINY) -> bool:
 
     Returns whether they equal the golden model; prints one line that says so.
     """
-    config = replace(config, rows=ROWS)
+    config = config.replace(rows=ROWS)
     rng = np.random.default_rng(1)
-    rows = rng.normal(size=(config.banks, config.columns, config.mac_lanes)).astype(np.float32)
-    vector = rng.normal(size=(config.columns, config.mac_lanes)).astype(np.float32)
+    rows = rng.normal(size=(config.memory.banks, config.memory.columns, config.mac_lanes)).astype(
+        np.float32
+    )
+    vector = rng.normal(size=(config.memory.columns, config.mac_lanes)).astype(np.float32)
     rows, vector = bf16.round(rows), bf16.round(vector)
-    expected = gemv_golden(rows, vector, config.partial_sums)
+    expected = gemv_golden(rows, vector, config.pim.partial_sums)
     found = _multiply(config, rows, vector)
     equal = bool(np.array_equal(found.view(np.uint32), expected.view(np.uint32)))
     verdict = "equals" if equal else "differs from"
     console.print(
-        f"self-check under Amaranth's simulator: a GEMV of {config.banks} banks, "
+        f"self-check under Amaranth's simulator: a GEMV of {config.memory.banks} banks, "
         f"{vector.size} elements each, {verdict} the golden model",
         soft_wrap=True,
         highlight=False,
@@ -45,7 +45,7 @@ def self_check(console: Console, config: Config = TINY) -> bool:
 
 def _multiply(config: Config, rows: np.ndarray, vector: np.ndarray) -> np.ndarray:
     """Return ``float32[banks]``: each bank's row times the vector, computed by the die."""
-    t = config.timing
+    t = config.memory.timing
     bus: dict[int, dict[str, int | Command]] = {}
     columns: dict[int, int] = {}
     cycle = 0
@@ -59,7 +59,7 @@ def _multiply(config: Config, rows: np.ndarray, vector: np.ndarray) -> np.ndarra
             columns[cycle + t.nCWL], columns[cycle + t.nCWL + 1] = words[first : first + 2]
             cycle += t.nCCDL
 
-    for bank in range(config.banks):
+    for bank in range(config.memory.banks):
         bus[cycle] = {"command": Command.ACT, "bank": bank, "row": 1}
         cycle += t.nRCD
         bursts(Command.WR, rows[bank], "column", bank=bank)
@@ -67,7 +67,7 @@ def _multiply(config: Config, rows: np.ndarray, vector: np.ndarray) -> np.ndarra
         bus[cycle] = {"command": Command.PRE, "bank": bank}
         cycle += t.nRP
     bursts(Command.PIM_GWRITE_DATA, vector, "offset")
-    for group in range(config.groups):
+    for group in range(config.memory.groups):
         bus[cycle] = {"command": Command.PIM_ACTIVATION, "bank": 4 * group, "row": 1}
         cycle += t.nFAW
     cycle += t.nRCD
@@ -88,5 +88,5 @@ def _multiply(config: Config, rows: np.ndarray, vector: np.ndarray) -> np.ndarra
     sim = simulator(die)
     sim.add_testbench(bench)
     sim.run()
-    content = b"".join(word.to_bytes(config.column_bytes, "little") for word in driven)
-    return np.frombuffer(content, "<f4")[: config.banks]
+    content = b"".join(word.to_bytes(config.memory.column_bytes, "little") for word in driven)
+    return np.frombuffer(content, "<f4")[: config.memory.banks]

@@ -17,7 +17,7 @@ import numpy as np
 
 from hw.config import Config
 from hw.device import check_buildable
-from hw.program import Program
+from hw.program.program import Program
 from scheduler.commands.errors import UsageError
 from scheduler.commands.files import write_file
 from scheduler.commands.models import ModelChoice
@@ -28,11 +28,11 @@ from scheduler.models.weights import Weights
 from scheduler.serving.iteration import Iteration
 from scheduler.serving.request import Request
 from sim.device import Device, DeviceError, Result
+from sim.devices.compiled_device import RtlDevice
+from sim.devices.first_difference import MismatchError
 from sim.engine.compiler import CompileError, CompilerNotFoundError
-from sim.localise import MismatchError
-from sim.monitor import Monitor
-from sim.rtl import RtlDevice
-from sim.trace_file import write_csv
+from sim.monitor.monitor import Monitor
+from sim.trace.trace_file import write_csv
 
 __all__ = [
     "DEFAULT_SCHEDULES",
@@ -159,7 +159,7 @@ def check_fits(
 
     The first requests must fit with the longest contexts that they can have.
     """
-    config = replace(config, row_buffers=variant.row_buffers)
+    config = config.replace(row_buffers=variant.row_buffers)
     check_buildable(config)
     model.check_capacity(config)
     nowhere = cast(Device, _Nowhere())
@@ -276,7 +276,7 @@ def _work(number: int, job: Job, channel: "Queue[tuple[int, object]]") -> None:
 
 def _run(job: Job, report: Callable[[Progress], None]) -> Outcome:
     variant = job.variant
-    config = replace(job.config, row_buffers=variant.row_buffers)
+    config = job.config.replace(row_buffers=variant.row_buffers)
     report(Progress(variant.name, "starting"))
     compiling = Progress(variant.name, "compiling the design, about two minutes, once")
     device = RtlDevice(config, announce=lambda _text: report(compiling))

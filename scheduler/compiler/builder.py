@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hw.config import Config
-from hw.isa import Opcode, Queue
 from hw.npu.vector.ports import CONTEXTS
-from hw.program import Block, Label, Program, queue_kind, stream_dtype
-from hw.tokens import token_masks
+from hw.program.instruction_set import Opcode, Queue
+from hw.program.program import Block, Label, Program, queue_kind, stream_dtype
+from hw.program.tokens import token_masks
 
 __all__ = ["ProgramBuilder", "Region"]
 
@@ -59,7 +59,7 @@ class ProgramBuilder:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self._queues = Queue.PIM + config.channels
+        self._queues = Queue.PIM + config.memory.channels
         self._dtypes = [stream_dtype(queue_kind(queue)) for queue in range(self._queues)]
         self._steps: list[list[_Step]] = [[] for _ in range(self._queues)]
         self._known = [[-1] * self._queues for _ in range(self._queues)]
@@ -67,7 +67,7 @@ class ProgramBuilder:
         self._complete: dict[int, int] = {}  # the last vector instruction of another operation
         self._order = 0
         self._labels: dict[Label, int] = {}
-        self.row_lists: list[list[int]] = [[] for _ in range(config.channels)]
+        self.row_lists: list[list[int]] = [[] for _ in range(config.memory.channels)]
         self.inputs: list[tuple[Block, bytes]] = []
         self.outputs: dict[str, Block] = {}
 

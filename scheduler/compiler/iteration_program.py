@@ -12,15 +12,15 @@ import numpy as np
 
 from hw.arith import bf16
 from hw.config import Config
-from hw.program import Label, Program
-from scheduler.compiler.attention import AttentionCompiler
-from scheduler.compiler.attention_buffers import Decode, WorkBuffers, lane_space
+from hw.program.program import Label, Program
+from scheduler.compiler.attention.attention import AttentionCompiler
+from scheduler.compiler.attention.buffers import Decode, WorkBuffers, lane_space
 from scheduler.compiler.buffers import Buffer, SpaceAllocator
 from scheduler.compiler.builder import ProgramBuilder
-from scheduler.compiler.decoder_block import DenseCompiler
-from scheduler.compiler.dense_buffers import SubBatchBuffers, vector_buffers
+from scheduler.compiler.dense.buffers import SubBatchBuffers, vector_buffers
+from scheduler.compiler.dense.decoder_block import DenseCompiler
+from scheduler.compiler.dense.placement import ModelPlacement
 from scheduler.compiler.outputs import OutputCompiler
-from scheduler.compiler.placement import ModelPlacement
 from scheduler.models.rotary import rotations
 from scheduler.models.shape import ModelShape, Positions
 from scheduler.models.weights import Weights
@@ -84,8 +84,8 @@ def position_bytes(shape: ModelShape) -> int:
 def io_bytes(config: Config, shape: ModelShape, max_requests: int) -> int:
     """Return the bytes that inputs and outputs of an iteration take in one channel, at most."""
     inputs = max_requests * (shape.d_model * 2 + position_bytes(shape))
-    outputs = max_requests * (shape.vocabulary * 4 + 4 * config.lanes)
-    return inputs + outputs + 4 * config.burst_bytes
+    outputs = max_requests * (shape.vocabulary * 4 + 4 * config.npu.lanes)
+    return inputs + outputs + 4 * config.memory.burst_bytes
 
 
 def compile_iteration(
@@ -130,9 +130,9 @@ class _Iteration:
         layout = self.attention.layout
         self.every_head = range(shape.kv_heads)
         self.head_groups = self.attention.geometry.groups(shape.kv_heads)
-        spaces = [lane_space(config, channel) for channel in range(config.channels)]
+        spaces = [lane_space(config, channel) for channel in range(config.memory.channels)]
         activations = SpaceAllocator(
-            "activation_bytes", 0, config.activation_bytes, config.array_rows * 4
+            "activation_bytes", 0, config.npu.activation_bytes, config.npu.array_rows * 4
         )
         self.buffers = [
             SubBatchBuffers.take(
@@ -155,7 +155,7 @@ class _Iteration:
                     f"QKV of request {decode.request}", shape.d_qkv * 2, layout.ends
                 )
         rows = [len(sub_batch.decodes) for sub_batch in self.sub_batches]
-        chosen = spaces[0].take("chosen tokens", sum(rows) * 4 * config.lanes)
+        chosen = spaces[0].take("chosen tokens", sum(rows) * 4 * config.npu.lanes)
         self.work = [
             [WorkBuffers.take(config, shape, space, index) for index in range(WORK_SETS)]
             for space in spaces
@@ -165,9 +165,9 @@ class _Iteration:
         self.outputs = OutputCompiler(config, shape, self.builder, chosen, copies, address, rows)
         for space in (activations, *spaces):
             space.check()
-        if max(rows) > config.accumulator_rows:
+        if max(rows) > config.npu.accumulator_rows:
             raise ValueError(
-                f"accumulator_rows must be at least {max(rows)}, not {config.accumulator_rows}"
+                f"accumulator_rows must be at least {max(rows)}, not {config.npu.accumulator_rows}"
             )
 
     def compile(self) -> Program:
@@ -195,9 +195,10 @@ class _Iteration:
             self._gemms(1, self.model.shape.layers)
             self._outputs(1)
         entries = max(len(rows) for rows in self.builder.row_lists)
-        if entries > self.config.row_list_entries:
+        if entries > self.config.npu.row_list_entries:
             raise ValueError(
-                f"row_list_entries must be at least {entries}, not {self.config.row_list_entries}"
+                f"row_list_entries must be at least {entries}, "
+                f"not {self.config.npu.row_list_entries}"
             )
         return self.builder.finish()
 
@@ -281,7 +282,7 @@ class _Iteration:
 
     def _turns(self, index: int) -> list[list[Decode]]:
         """Return the steps of a sub-batch, channels in turn: the first of each, the second, …."""
-        queues: list[list[Decode]] = [[] for _ in range(self.config.channels)]
+        queues: list[list[Decode]] = [[] for _ in range(self.config.memory.channels)]
         for decode in self.sub_batches[index].decodes:
             queues[decode.channel].append(decode)
         longest = max(len(queue) for queue in queues)

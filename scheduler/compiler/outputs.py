@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from hw.config import Config
-from hw.isa import Element, Format, Opcode, Queue
-from hw.program import Block, Label
-from scheduler.compiler.attention_buffers import Decode
+from hw.program.instruction_set import Element, Format, Opcode, Queue
+from hw.program.program import Block, Label
+from scheduler.compiler.attention.buffers import Decode
 from scheduler.compiler.buffers import Buffer, round_up
 from scheduler.compiler.builder import ProgramBuilder
 from scheduler.compiler.vector_instructions import Operand, VectorEmitter
@@ -67,7 +67,7 @@ class OutputCompiler:
     def emit(self, index: int, decodes: Sequence[Decode], logits: Buffer, label: Label) -> None:
         """Emit the outputs of a sub-batch, whose rows are ``decodes``."""
         config, width = self.config, self.shape.vocabulary
-        token_bytes, logit_bytes = 4 * config.lanes, width * 4
+        token_bytes, logit_bytes = 4 * config.npu.lanes, width * 4
         first_row = sum(self.rows[:index])
         token_offset = first_row * token_bytes
         self.builder.emit(
@@ -85,7 +85,7 @@ class OutputCompiler:
         )
         for decode in decodes:
             row = first_row + decode.row
-            channel, place = row % config.channels, row // config.channels
+            channel, place = row % config.memory.channels, row // config.memory.channels
             copy = self.copies[channel][place % len(self.copies[channel])]
             self.vector_unit.elementwise(
                 Element.COPY,
@@ -98,9 +98,9 @@ class OutputCompiler:
             block = Block(channel, self.address + place * logit_bytes, logit_bytes)
             self._store(block, copy, 0, label)
             self.builder.outputs[logits_name(decode.request)] = block
-        nbytes = round_up(len(decodes) * token_bytes, config.burst_bytes)
-        address = self.address + logit_bytes * -(-sum(self.rows) // config.channels)
-        address += index * round_up(max(self.rows) * token_bytes, config.burst_bytes)
+        nbytes = round_up(len(decodes) * token_bytes, config.memory.burst_bytes)
+        address = self.address + logit_bytes * -(-sum(self.rows) // config.memory.channels)
+        address += index * round_up(max(self.rows) * token_bytes, config.memory.burst_bytes)
         block = Block(0, address, nbytes)
         self._store(block, self.chosen, token_offset, label)
         self.builder.outputs[tokens_name(index)] = block
@@ -112,7 +112,7 @@ class OutputCompiler:
             label,
             reads=buffer.regions,
             address=block.address,
-            bursts=block.nbytes // self.config.burst_bytes,
+            bursts=block.nbytes // self.config.memory.burst_bytes,
             rows=1,
             lanes=1 << block.channel,
             lane_address=buffer.offset + offset,

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hw.isa import Element, Format, Function, Norm, Opcode, Queue
-from hw.program import Label
+from hw.program.instruction_set import Element, Format, Function, Norm, Opcode, Queue
+from hw.program.program import Label
 from scheduler.compiler.buffers import Buffer
 from scheduler.compiler.builder import ProgramBuilder, Region
 

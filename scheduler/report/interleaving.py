@@ -5,8 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
-from hw.isa import Opcode, Queue
-from hw.program import Program
+from hw.program.instruction_set import Opcode, Queue
+from hw.program.program import Program
 from scheduler.compiler.iteration_program import Schedule
 from sim.device import Result
 

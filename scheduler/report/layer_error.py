@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from hw.config import Config
-from hw.isa import Opcode, Queue
 from hw.presets import TINY
-from hw.program import Program
+from hw.program.instruction_set import Opcode, Queue
+from hw.program.program import Program
 from scheduler.compiler.iteration_program import Schedule
 from scheduler.compiler.outputs import logits_name
 from scheduler.host import Host

@@ -87,13 +87,15 @@ def measure(config: Config, cycles: int, counters: Mapping[str, int]) -> Utiliza
     """
     if cycles < 1:
         raise ValueError(f"cycles must be at least 1, not {cycles!r}")
-    peak_columns = config.channels * config.banks / config.timing.nCCDL
+    peak_columns = config.memory.channels * config.memory.banks / config.memory.timing.nCCDL
     return Utilization(
-        systolic_array=counters["matrix_macs"] / (config.array_rows * config.tile_columns) / cycles,
+        systolic_array=counters["matrix_macs"]
+        / (config.npu.array_rows * config.npu.tile_columns)
+        / cycles,
         vector_unit=counters["vector_busy"] / cycles,
         pim=counters["pim_columns"] / peak_columns / cycles,
-        command_bus=counters["ca_busy"] / config.channels / cycles,
-        data_bus=counters["bus_busy"] / config.channels / cycles,
+        command_bus=counters["ca_busy"] / config.memory.channels / cycles,
+        data_bus=counters["bus_busy"] / config.memory.channels / cycles,
     )
 
 

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
-from hw.isa import Queue
-from hw.program import Label
+from hw.program.instruction_set import Queue
+from hw.program.program import Label
 from sim.timeline import Timeline
 
 __all__ = ["draw_timeline", "save_figure"]

@@ -105,7 +105,7 @@ class IterationScheduler:
 
     def loads(self) -> list[int]:
         """Return the load of each channel, in cycles a layer."""
-        loads = [0] * self.pages.config.channels
+        loads = [0] * self.pages.config.memory.channels
         shape = self.pages.shape
         for request in self._resident.values():
             loads[self._rows[request.number].channel] += mha_latency(
@@ -154,7 +154,7 @@ class IterationScheduler:
         entered = self._admit()
         if not self._resident:
             return None
-        channels: list[list[Step]] = [[] for _ in range(self.pages.config.channels)]
+        channels: list[list[Step]] = [[] for _ in range(self.pages.config.memory.channels)]
         for number, request in self._resident.items():
             rows = self._rows[number]
             channels[rows.channel].append(Step(number, request.token, request.position, rows))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw.config import Config
-from scheduler.compiler.kv_geometry import KvGeometry
+from scheduler.compiler.attention.kv_geometry import KvGeometry
 from scheduler.models.shape import ModelShape
 
 __all__ = ["KvPages", "KvRows"]
@@ -56,19 +56,19 @@ class KvPages:
     """
 
     def __init__(self, config: Config, shape: ModelShape, first_row: int) -> None:
-        if not 0 <= first_row < config.rows:
-            raise ValueError(f"first_row must be a row of {config.rows}, not {first_row!r}")
+        if not 0 <= first_row < config.memory.rows:
+            raise ValueError(f"first_row must be a row of {config.memory.rows}, not {first_row!r}")
         self.config = config
         self.shape = shape
         self.first_row = first_row
         self.geometry = KvGeometry.of(config, shape)
-        self._free = np.zeros((config.channels, config.rows), dtype=bool)
+        self._free = np.zeros((config.memory.channels, config.memory.rows), dtype=bool)
         self._free[:, first_row:] = True
         self._rows: dict[int, KvRows] = {}
 
     def pages(self, context: int) -> tuple[int, int]:
         """Return the pages of keys and the complete pages of values of ``context`` tokens."""
-        return -(-context // self.config.banks), context // self.geometry.v_tokens
+        return -(-context // self.config.memory.banks), context // self.geometry.v_tokens
 
     def rows_needed(self, context: int) -> int:
         """Return the rows that a request with ``context`` tokens takes of its channel."""
@@ -87,7 +87,7 @@ class KvPages:
 
     def ever_fits(self, context: int) -> bool:
         """Return whether such a request could be allocated in a channel without others."""
-        empty = np.arange(self.config.rows) >= self.first_row
+        empty = np.arange(self.config.memory.rows) >= self.first_row
         return self._choose(empty, context) is not None
 
     def allocate(self, request: int, channel: int, context: int) -> KvRows:

@@ -36,14 +36,14 @@ class PimCosts:
         >>> PimCosts.of(PAPER)
         PimCosts(gwrite_cycles=96, tile_cycles=187, row_elements=512, banks=32)
         """
-        t = config.timing
-        opened = (config.bank_groups - 1) * t.nFAW + config.ranks - 1
-        worked = t.product_delay + (config.columns - 1) * t.nCCDL + t.nRTPL
+        t = config.memory.timing
+        opened = (config.memory.bank_groups - 1) * t.nFAW + config.memory.ranks - 1
+        worked = t.product_delay + (config.memory.columns - 1) * t.nCCDL + t.nRTPL
         return cls(
-            gwrite_cycles=config.columns * (t.nCCDS + t.nCCDL),
+            gwrite_cycles=config.memory.columns * (t.nCCDS + t.nCCDL),
             tile_cycles=opened + max(t.nRAS, worked) + t.nRP,
-            row_elements=config.row_bytes // 2,
-            banks=config.banks,
+            row_elements=config.memory.row_bytes // 2,
+            banks=config.memory.banks,
         )
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sim.benchmark import accuracy, npu
 from sim.benchmark.engines import compare
-from sim.benchmark.memory import figures, print_figures
-from sim.benchmark.memory_page import page
-from sim.benchmark.memory_sweeps import draw, run_sweeps
-from sim.benchmark.starvation import all_waits, print_waits
+from sim.benchmark.memory.page import page
+from sim.benchmark.memory.rates import figures, print_figures
+from sim.benchmark.memory.starvation import all_waits, print_waits
+from sim.benchmark.memory.sweeps import draw, run_sweeps
+from sim.benchmark.npu import accuracy
+from sim.benchmark.npu import page as npu
 
 
 def main() -> int:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from amaranth.lib import wiring
@@ -11,12 +11,12 @@ from rich.table import Table
 
 from hw.config import Config
 from hw.device import Device
-from hw.memory.bank import Bank
-from hw.npu.systolic_array import SystolicArray
+from hw.die.bank import Bank
+from hw.npu.matrix.systolic_array import SystolicArray
 from hw.presets import PAPER, TINY
 from sim.engine.amaranth import replay
 from sim.engine.cxxrtl import CompiledDesign
-from sim.engine.trace import trace_columns
+from sim.engine.port_trace import trace_columns
 
 __all__ = ["DESIGNS", "Measurement", "compare", "measure"]
 
@@ -57,7 +57,7 @@ class Measurement:
 
 def _short(config: Config) -> Config:
     """Return a configuration with fewer rows: Amaranth's simulator holds every cell."""
-    return replace(config, rows=64)
+    return config.replace(rows=64)
 
 
 def measure(design: Design) -> Measurement:

@@ -6,9 +6,9 @@ from amaranth.lib import wiring
 from amaranth.sim import Simulator
 from amaranth.sim._async import SimulatorContext
 
-from hw.export.repeated import ports
 from hw.export.rtlil import port_table
-from sim.engine.trace import pack, unpack
+from hw.repeated import ports
+from sim.engine.port_trace import pack, unpack
 
 __all__ = ["Recorder", "replay", "simulator"]
 

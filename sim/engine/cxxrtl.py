@@ -15,9 +15,9 @@ from amaranth.lib import wiring
 
 from hw.export.rtlil import Port, convert, port_table
 from sim.engine.build_cache import cached, digest, source_files
-from sim.engine.code import cpp
 from sim.engine.compiler import Compiler, find_compiler
-from sim.engine.trace import trace_columns
+from sim.engine.cpp.cpp import cpp
+from sim.engine.port_trace import trace_columns
 
 __all__ = ["CompiledDesign"]
 

@@ -1,4 +1,4 @@
-// What the expressions of sim/engine/native.py use: values of CXXRTL of 33 to 64 bits as one number.
+// What the expressions of sim/engine/cpp/native.py use: values of CXXRTL of 33 to 64 bits as one number.
 
 #include <cstdint>
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from hw.memory.commands import Command
+from hw.protocol.commands import Command
 from sim.traffic.geometries import GEOMETRIES
 from sim.traffic.stretches import Outcome, run_stretches, stretches
 

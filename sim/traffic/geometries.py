@@ -8,7 +8,7 @@ from hw.presets import AIM, HBM3, PAPER, TINY
 __all__ = ["GEOMETRIES"]
 
 #: Refreshes every few tiles, so that they meet everything.
-_BUSY = replace(TINY.timing, nREFI=900, nRFC=60)
+_BUSY = replace(TINY.memory.timing, nREFI=900, nRFC=60)
 
 #: Geometries by name. Their variety is chosen: ranks, bank groups, columns of 4 to 32 bytes,
 #: results of one beat and of several, one row buffer and two, subarrays, other timing, other orders
@@ -18,11 +18,10 @@ GEOMETRIES: dict[str, Config] = {
     config.name: config
     for config in (
         PAPER,
-        replace(TINY, name="tiny", timing=_BUSY),
-        replace(TINY, name="blocked", timing=_BUSY, row_buffers=1, gwrite="row"),
-        replace(TINY, name="subarrays", timing=_BUSY, subarrays=4, rows=64, pim_header=False),
-        replace(
-            TINY,
+        TINY.replace(name="tiny", timing=_BUSY),
+        TINY.replace(name="blocked", timing=_BUSY, row_buffers=1, gwrite="row"),
+        TINY.replace(name="subarrays", timing=_BUSY, subarrays=4, rows=64, pim_header=False),
+        TINY.replace(
             name="two-ranks",
             ranks=2,
             bank_groups=2,
@@ -32,25 +31,23 @@ GEOMETRIES: dict[str, Config] = {
             timing=replace(_BUSY, nTURN=2),
             address_order=("row", "column", "rank", "bank_group", "bank"),
         ),
-        replace(TINY, name="four-ranks", ranks=4, row_bytes=256, column_bytes=16, slots=4),
-        replace(
-            TINY,
+        TINY.replace(name="four-ranks", ranks=4, row_bytes=256, column_bytes=16, slots=4),
+        TINY.replace(
             name="hbm3-timing",
             bank_groups=2,
             row_bytes=256,
             column_bytes=32,
-            timing=HBM3.timing,
+            timing=HBM3.memory.timing,
             partial_sums=4,
             pim_commands="separate",
             address_order=("rank", "bank_group", "bank", "row", "column"),
         ),
-        replace(
-            TINY,
+        TINY.replace(
             name="aim-timing",
             row_buffers=1,
             row_bytes=256,
             column_bytes=32,
-            timing=AIM.timing,
+            timing=AIM.memory.timing,
             partial_sums=4,
         ),
     )

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from hw.arith.bf16 import from_bits
 from hw.arith.binary32 import tree_sum
 from hw.config import Config
-from hw.memory.commands import PimOperation, Request
-from hw.pim.mac_unit import accumulate_golden
-from hw.pim.results import result_beats
-from sim.command_trace import ACCEPT, KINDS
-from sim.memory_channel import ChannelLog
+from hw.die.mac_unit import accumulate_golden
+from hw.protocol.commands import PimOperation, Request
+from hw.protocol.results import result_beats
+from sim.channel.compiled_channel import ChannelLog
+from sim.trace.command_trace import ACCEPT, KINDS
 
 __all__ = ["FlatMemory", "check_log"]
 
@@ -40,7 +40,7 @@ class FlatMemory:
     def __init__(self, config: Config, rows: list[int], content: _Bytes) -> None:
         self._config = config
         self._rows = np.array(rows)
-        shape = (len(rows), config.banks, config.bursts, config.burst_bytes)
+        shape = (len(rows), config.memory.banks, config.memory.bursts, config.memory.burst_bytes)
         self._bursts = content.reshape(shape).copy()
 
     def _index(self, requests: _Stream) -> tuple[NDArray[np.int64], ...]:
@@ -70,12 +70,12 @@ class FlatMemory:
     def row(self, row: int) -> _Bytes:
         """Return a row of all banks, ``uint8[banks, row_bytes]``."""
         content = self._bursts[np.searchsorted(self._rows, row)]
-        return content.reshape(self._config.banks, -1)
+        return content.reshape(self._config.memory.banks, -1)
 
     @property
     def content(self) -> _Bytes:
         """All rows, ``uint8[rows, banks, row_bytes]``."""
-        return self._bursts.reshape(len(self._rows), self._config.banks, -1)
+        return self._bursts.reshape(len(self._rows), self._config.memory.banks, -1)
 
 
 @dataclass
@@ -90,8 +90,10 @@ class _MacUnits:
     def __post_init__(self) -> None:
         config = self.config
         self.vectors = np.zeros((2, config.vector_columns, config.mac_lanes), np.float32)
-        self.sums = np.zeros((config.slots, config.banks, config.partial_sums), np.float32)
-        self.counts = np.zeros(config.slots, np.int64)
+        self.sums = np.zeros(
+            (config.pim.slots, config.memory.banks, config.pim.partial_sums), np.float32
+        )
+        self.counts = np.zeros(config.pim.slots, np.int64)
 
     def gwrite(self, operation: np.void) -> None:
         """Put a burst into the vector buffer."""
@@ -102,11 +104,11 @@ class _MacUnits:
     def gwrite_row(self, operation: np.void, row: _Bytes) -> None:
         """Put a burst of a bank's row, or all of it, into the vector buffer."""
         config = self.config
-        count = config.columns if config.gwrite == "row" else 2
-        columns = from_bits(row.view("<u2")).reshape(config.columns, -1)
+        count = config.memory.columns if config.pim.gwrite == "row" else 2
+        columns = from_bits(row.view("<u2")).reshape(config.memory.columns, -1)
         step = np.arange(count)
         place = (int(operation["offset"]) + step) % config.vector_columns
-        chosen = columns[(int(operation["column"]) + step) % config.columns]
+        chosen = columns[(int(operation["column"]) + step) % config.memory.columns]
         self.vectors[operation["half"], place] = chosen
 
     def products(self, operation: np.void, row: _Floats) -> list[_Floats]:
@@ -119,10 +121,10 @@ class _MacUnits:
         step = np.arange(slots)[:, None]
         columns = operation["column"] + step * operation["column_step"] + np.arange(k)
         offsets = operation["offset"] + step * operation["offset_step"] + np.arange(k)
-        x = row[:, columns % self.config.columns].swapaxes(0, 1)  # [slots, banks, k, lanes]
+        x = row[:, columns % self.config.memory.columns].swapaxes(0, 1)  # [slots, banks, k, lanes]
         vector = self.vectors[operation["half"], offsets % self.config.vector_columns][:, None]
         slot = int(operation["slot"]) + np.arange(slots)
-        phase = self.counts[slot] % self.config.partial_sums
+        phase = self.counts[slot] % self.config.pim.partial_sums
         for first in np.unique(phase).tolist():
             which = phase == first
             chosen = slot[which]
@@ -140,13 +142,18 @@ class _MacUnits:
 def _results_of(config: Config, log: ChannelLog) -> NDArray[np.uint32]:
     """Return the whole results of a log by bank, as bits (``uint32[results, banks]``)."""
     beats = result_beats(config)
-    bursts = -(-config.ranks * beats // 2)
+    bursts = -(-config.memory.ranks * beats // 2)
     count = len(log.results) // bursts
-    columns = log.results[: count * bursts].reshape(count, bursts * 2, config.column_bytes)
-    by_rank = columns[:, : config.ranks * beats].reshape(
-        count, config.ranks, beats * config.column_bytes
+    columns = log.results[: count * bursts].reshape(count, bursts * 2, config.memory.column_bytes)
+    by_rank = columns[:, : config.memory.ranks * beats].reshape(
+        count, config.memory.ranks, beats * config.memory.column_bytes
     )
-    return by_rank[:, :, : 4 * config.banks_per_rank].copy().view("<u4").reshape(-1, config.banks)
+    return (
+        by_rank[:, :, : 4 * config.memory.banks_per_rank]
+        .copy()
+        .view("<u4")
+        .reshape(-1, config.memory.banks)
+    )
 
 
 def _requests_before(trace: _Stream) -> list[int]:
@@ -178,14 +185,14 @@ def _expected_results(
             memory.write(requests[written:start])
             written = start
             bits = memory.row(int(operation["row"])).view("<u2")
-            row = from_bits(bits).reshape(config.banks, config.columns, -1)
+            row = from_bits(bits).reshape(config.memory.banks, config.memory.columns, -1)
         elif code in (PimOperation.GEMV, PimOperation.DOTPRODUCT, PimOperation.RDRESULT):
             assert row is not None
             found += units.products(operation, row)
         elif code is PimOperation.PRECHARGE:
             in_tile = False
     memory.write(requests[written:])
-    return np.array(found, np.float32).reshape(-1, config.banks).view(np.uint32)
+    return np.array(found, np.float32).reshape(-1, config.memory.banks).view(np.uint32)
 
 
 def check_log(

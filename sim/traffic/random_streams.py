@@ -4,10 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.config import Config
-from hw.memory.address_map import place_of
-from hw.memory.commands import PimOperation, Request
-from hw.memory.tile_length import tile_cycles_on_grid
-from sim.memory_channel import pim_dtype, request_dtype
+from hw.protocol.address_map import place_of
+from hw.protocol.commands import PimOperation, Request
+from hw.protocol.tile_length import tile_cycles_on_grid
+from sim.channel.compiled_channel import pim_dtype, request_dtype
 
 __all__ = [
     "operation_stream",
@@ -22,7 +22,7 @@ _Stream = NDArray[np.void]
 
 def random_rows(config: Config, rng: np.random.Generator, count: int) -> list[int]:
     """Return a few rows, far apart and next to each other: what requests and tiles meet in."""
-    chosen = {int(row) for row in rng.integers(config.rows, size=count)}
+    chosen = {int(row) for row in rng.integers(config.memory.rows, size=count)}
     neighbours = {(row ^ 1) for row in list(chosen)[: count // 2]}
     return sorted(chosen | neighbours)[: max(count, 2)]
 
@@ -49,8 +49,8 @@ def random_requests(
 ) -> _Stream:
     """Return ordinary requests in stretches, each with a pattern, a mix and a pace of its own."""
     requests = np.zeros(count, request_dtype(config))
-    content = random_numbers(rng, count * config.burst_bytes)
-    requests["data"] = content.reshape(count, config.burst_bytes)
+    content = random_numbers(rng, count * config.memory.burst_bytes)
+    requests["data"] = content.reshape(count, config.memory.burst_bytes)
     start = 0
     while start < count:
         part = requests[start : start + int(rng.integers(1, 48))]
@@ -72,22 +72,24 @@ def _choose_places(
     """Choose banks, rows and columns of a stretch of requests."""
     size = len(part)
     pattern = rng.integers(4)
-    bank = rng.integers(config.banks)
+    bank = rng.integers(config.memory.banks)
     if pattern == 0:  # along addresses, in the order of the configuration
-        first = int(rng.integers(config.channel_bytes // config.burst_bytes))
+        first = int(rng.integers(config.memory.channel_bytes // config.memory.burst_bytes))
         for request, burst in zip(part, range(first, first + size), strict=True):
-            place = place_of(config, burst * config.burst_bytes % config.channel_bytes)
+            place = place_of(
+                config, burst * config.memory.burst_bytes % config.memory.channel_bytes
+            )
             request["bank"], request["column"] = place.bank, place.column
             request["row"] = rows[place.row % len(rows)]
         return
-    part["bank"] = rng.integers(config.banks, size=size)
+    part["bank"] = rng.integers(config.memory.banks, size=size)
     part["row"] = rng.choice(rows, size)
-    part["column"] = 2 * rng.integers(config.bursts, size=size)
+    part["column"] = 2 * rng.integers(config.memory.bursts, size=size)
     if pattern == 1:  # rows of one bank against each other
         part["bank"] = bank
     elif pattern == 2:  # a few addresses again and again
         part["bank"], part["row"] = bank, rng.choice(rows)
-        part["column"] = 2 * rng.integers(min(2, config.bursts), size=size)
+        part["column"] = 2 * rng.integers(min(2, config.memory.bursts), size=size)
 
 
 def random_operations(
@@ -138,19 +140,19 @@ def _gwrite(config: Config, rng: np.random.Generator) -> dict[str, object]:
         "operation": PimOperation.GWRITE,
         "half": rng.integers(2),
         "offset": 2 * rng.integers(config.vector_columns // 2),
-        "data": random_numbers(rng, config.burst_bytes),
+        "data": random_numbers(rng, config.memory.burst_bytes),
     }
 
 
 def _gwrite_row(config: Config, rng: np.random.Generator, rows: list[int]) -> dict[str, object]:
     """Return a GWRITE from a row: of a burst, or of all of it where the configuration says so."""
-    whole = config.gwrite == "row"
-    size = config.columns if whole else 2
+    whole = config.pim.gwrite == "row"
+    size = config.memory.columns if whole else 2
     return {
         "operation": PimOperation.GWRITE_ROW,
-        "bank": rng.integers(config.banks),
+        "bank": rng.integers(config.memory.banks),
         "row": rng.choice(rows),
-        "column": 0 if whole else 2 * rng.integers(config.bursts),
+        "column": 0 if whole else 2 * rng.integers(config.memory.bursts),
         "half": rng.integers(2),
         "offset": 2 * rng.integers((config.vector_columns - size) // 2 + 1),
     }
@@ -160,12 +162,14 @@ def _random_gemvs(config: Config, rng: np.random.Generator) -> list[dict[str, in
     """Return the GEMVs of a tile, none beyond row, slots or vector buffer."""
     found = []
     for _ in range(rng.choice([0, 1, 1, 2, 4])):
-        slots = int(rng.integers(1, config.slots + 1)) if rng.random() < 0.5 else 1
-        most = max(1, config.columns // slots) if rng.random() < 0.7 else config.columns
+        slots = int(rng.integers(1, config.pim.slots + 1)) if rng.random() < 0.5 else 1
+        most = (
+            max(1, config.memory.columns // slots) if rng.random() < 0.7 else config.memory.columns
+        )
         k = int(rng.integers(1, most + 1))
-        gemv = {"slots": slots, "k": k, "slot": int(rng.integers(config.slots - slots + 1))}
+        gemv = {"slots": slots, "k": k, "slot": int(rng.integers(config.pim.slots - slots + 1))}
         for step, start, size in (
-            ("column_step", "column", config.columns),
+            ("column_step", "column", config.memory.columns),
             ("offset_step", "offset", config.vector_columns),
         ):
             largest = (size - k) // (slots - 1) if slots > 1 else size - 1
@@ -205,9 +209,11 @@ def _tile(
     None of those comes from a row: such a vector waits for ordinary requests, which may wait for
     the tile.
     """
-    groups = sorted(range(config.groups), key=lambda group: group % config.bank_groups)
+    groups = sorted(
+        range(config.memory.groups), key=lambda group: group % config.memory.bank_groups
+    )
     if rng.random() < 0.3:
-        groups = rng.permutation(config.groups).tolist()
+        groups = rng.permutation(config.memory.groups).tolist()
     opens, row = PimOperation.ACTIVATION, int(rng.choice(rows))
     operations: list[dict[str, object]] = [
         {"operation": opens, "group": group, "row": row} for group in groups

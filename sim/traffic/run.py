@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.memory.commands import Command
-from sim.command_trace import ACCEPT
-from sim.memory_channel import ChannelLog, CompiledChannel
-from sim.monitor import Monitor
+from hw.protocol.commands import Command
+from sim.channel.compiled_channel import ChannelLog, CompiledChannel
+from sim.monitor.monitor import Monitor
+from sim.trace.command_trace import ACCEPT
 from sim.traffic.golden import FlatMemory, check_log
 from sim.traffic.random_streams import (
     random_numbers,
@@ -94,8 +94,8 @@ def check_round(
     """
     config = channel.config
     channel.reset()
-    cells = [channel.cells(bank) for bank in range(config.banks)]
-    for bank in range(config.banks):
+    cells = [channel.cells(bank) for bank in range(config.memory.banks)]
+    for bank in range(config.memory.banks):
         cells[bank][rows] = content[:, bank]
     memory = FlatMemory(config, rows, content)
     log = channel.run(requests, pim)
@@ -127,7 +127,7 @@ def run_round(channel: CompiledChannel, seed: tuple[int, ...], requests: int = R
     """
     config, rng = channel.config, np.random.default_rng(seed)
     rows = random_rows(config, rng, int(rng.integers(2, 9)))
-    shape = (len(rows), config.banks, config.row_bytes)
+    shape = (len(rows), config.memory.banks, config.memory.row_bytes)
     content = random_numbers(rng, int(np.prod(shape))).reshape(shape)
     ordinary = random_requests(config, rng, requests, rows)
     pim = random_operations(config, rng, max(1, requests // REQUESTS_PER_TILE), rows)

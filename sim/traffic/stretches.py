@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
-from sim.memory_channel import CompiledChannel
+from sim.channel.compiled_channel import CompiledChannel
 from sim.traffic.geometries import GEOMETRIES
 from sim.traffic.run import Totals, TrafficError, run_round
 

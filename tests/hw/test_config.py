@@ -1,7 +1,5 @@
 """What a configuration refuses, in its words."""
 
-from dataclasses import replace
-
 import pytest
 
 from hw.presets import TINY
@@ -30,4 +28,4 @@ from hw.presets import TINY
 )
 def test_impossible_value_is_rejected(changes, message):
     with pytest.raises(ValueError, match=rf"^{message}$"):
-        replace(TINY, **changes)
+        TINY.replace(**changes)

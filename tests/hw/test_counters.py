@@ -1,8 +1,8 @@
 """Tests of the counters."""
 
 from hw.counters import Counters
-from hw.memory.commands import Command
 from hw.presets import TINY
+from hw.protocol.commands import Command
 
 
 def test_counters_count_commands_columns_and_beats(simulate):
@@ -34,10 +34,10 @@ def test_counters_count_commands_columns_and_beats(simulate):
         count = len(commands)
         assert ctx.get(dut.o.cycles) == count + 4
         assert ctx.get(dut.o.ca_busy) == 2 * count - 1
-        assert ctx.get(dut.o.pim_columns) == (3 * 5 + 1) * TINY.banks
+        assert ctx.get(dut.o.pim_columns) == (3 * 5 + 1) * TINY.memory.banks
         assert ctx.get(dut.o.bus_busy) == count + 2 * 2
         assert ctx.get(dut.o.matrix_busy) == 1
-        assert ctx.get(dut.o.matrix_macs) == TINY.array_rows * TINY.tile_columns
+        assert ctx.get(dut.o.matrix_macs) == TINY.npu.array_rows * TINY.npu.tile_columns
         assert ctx.get(dut.o.vector_busy) == count - 1
 
     simulate(dut, testbench, deadline=50)

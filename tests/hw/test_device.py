@@ -1,12 +1,12 @@
 """Tests of the whole device: small programs, compared with the reference bit for bit."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from hw.instruction_cycles import instruction_cycles
-from hw.isa import (
+from hw.npu.instruction_cycles import instruction_cycles
+from hw.npu.vector.cycles import issue_cycles
+from hw.presets import TINY
+from hw.program.instruction_set import (
     INSTRUCTIONS,
     Element,
     Format,
@@ -18,19 +18,17 @@ from hw.isa import (
     Tail,
     lane_tile_address,
 )
-from hw.memory.commands import Command
-from hw.npu.vector.cycles import issue_cycles
-from hw.presets import TINY
-from hw.program import Block, Program, queue_kind, stream_of
-from hw.tokens import token_masks
-from sim.command_trace import ACCEPT
+from hw.program.program import Block, Program, queue_kind, stream_of
+from hw.program.tokens import token_masks
+from hw.protocol.commands import Command
 from sim.device import DeviceError
-from sim.monitor import Monitor
+from sim.devices.amaranth_device import SimulatedDevice
+from sim.devices.compiled_device import RtlDevice
+from sim.monitor.monitor import Monitor
 from sim.reference import Reference
-from sim.rtl import RtlDevice
-from sim.simulated import SimulatedDevice
+from sim.trace.command_trace import ACCEPT
 
-QUEUES = Queue.PIM + TINY.channels
+QUEUES = Queue.PIM + TINY.memory.channels
 
 
 class Builder:
@@ -62,7 +60,7 @@ def device(request):
 def memory(seed):
     """Fill a channel with bfloat16 numbers of moderate size."""
     rng = np.random.default_rng(seed)
-    values = rng.standard_normal(TINY.channel_bytes // 2).astype(np.float32)
+    values = rng.standard_normal(TINY.memory.channel_bytes // 2).astype(np.float32)
     return (values.view(np.uint32) >> 16).astype(np.uint16).view(np.uint8)
 
 
@@ -93,7 +91,7 @@ def assert_legal(*results):
 
 def dense(build, out, depth=0, columns=0):
     """Load weights and activations, multiply, apply GELU, store; the last tile may be ragged."""
-    tile = TINY.weight_tile_bytes
+    tile = TINY.npu.weight_tile_bytes
     result = lane_tile_address(1, 0x200)
     build(Queue.LOAD, Opcode.LOAD, signal=[Queue.MATRIX], address=0x1000, bursts=2, rows=1)
     build(
@@ -266,7 +264,7 @@ def test_dense_layer_equals_the_reference(device):
     result = check(device, program, [memory(1), memory(2)])
     assert_legal(result)
     assert result.counters["cycles"] == result.cycles
-    assert result.counters["matrix_macs"] == 2 * 4 * TINY.array_rows * TINY.tile_columns
+    assert result.counters["matrix_macs"] == 2 * 4 * TINY.npu.array_rows * TINY.npu.tile_columns
 
 
 def test_garbage_beside_a_ragged_tile_reaches_no_result(device):
@@ -299,7 +297,7 @@ def test_attention_in_both_channels_equals_the_reference(device):
     assert counts[Command.PIM_ACTIVATION] == counts[Command.PIM_PRECHARGE] == 3
     assert counts[Command.PIM_GEMV] == 6
     assert counts[Command.PIM_GWRITE_DATA] == 4
-    assert result.counters["pim_columns"] == 2 * 3 * 2 * (2 * 4) * TINY.banks
+    assert result.counters["pim_columns"] == 2 * 3 * 2 * (2 * 4) * TINY.memory.banks
 
 
 def check_vector_instructions(device):
@@ -327,12 +325,12 @@ def test_every_vector_instruction_equals_the_reference(device):
     ],
 )
 def test_every_vector_instruction_on_several_units_equals_the_reference(kind, units):
-    several = check_vector_instructions(kind(replace(TINY, vector_units=units)))
+    several = check_vector_instructions(kind(TINY.replace(vector_units=units)))
     # From start to retirement, each takes as long as the formula of the instruction table says.
     starts, retires = several.starts[Queue.EPILOGUE], several.retires[Queue.EPILOGUE]
     build = Builder()
     program = build.program(ROW_LISTS, vector_instructions(build, 0x8000))
-    config = replace(TINY, vector_units=units)
+    config = TINY.replace(vector_units=units)
     expected = [
         instruction_cycles(config, Queue.EPILOGUE, record)
         for record in program.streams[Queue.EPILOGUE]
@@ -408,12 +406,12 @@ def test_no_request_follows_a_completion_within_the_links(device):
     channel = result.trace[result.trace["channel"] == 0]
     read = channel["cycle"][channel["command"] == Command.RD.value][0]
     accepted = channel["cycle"][(channel["command"] == ACCEPT) & (channel["kind"] == 1)][0]
-    assert accepted - read >= 2 * TINY.link_cycles + 3
+    assert accepted - read >= 2 * TINY.link.link_cycles + 3
 
 
 def test_stores_are_complete_when_accepted_and_in_the_cells_at_the_end(device):
     build, pim, row, loaded, results = Builder(), Queue.PIM, 0x200, 0x400, 0x800
-    whole = {"bursts": TINY.bursts, "rows": 1, "lanes": 0b01}
+    whole = {"bursts": TINY.memory.bursts, "rows": 1, "lanes": 0b01}
     for number in range(3):  # weights, which keep reads before the controller
         build(Queue.LOAD, Opcode.LOAD, address=0x10000 + 0x400 * number, bursts=64, rows=1)
     build(Queue.TAIL, Opcode.LOAD, (), [Queue.STORE], address=0x4000, lane_address=0, **whole)
@@ -442,20 +440,20 @@ def test_stores_are_complete_when_accepted_and_in_the_cells_at_the_end(device):
     )
     build(Queue.STORE, Opcode.STORE, [Queue.TAIL], address=0x8000, lane_address=loaded, **whole)
     build(Queue.STORE, Opcode.STORE, [pim], address=0x9000, lane_address=results, **whole)
-    outputs = {"again": Block(0, 0x8000, TINY.row_bytes), "results": Block(0, 0x9000, 16)}
-    program = build.program([[row // (TINY.banks * TINY.row_bytes)], []], outputs)
+    outputs = {"again": Block(0, 0x8000, TINY.memory.row_bytes), "results": Block(0, 0x9000, 16)}
+    program = build.program([[row // (TINY.memory.banks * TINY.memory.row_bytes)], []], outputs)
     result = check(device, program, [memory(3), memory(4)])
     assert_legal(result)
     channel = result.trace[result.trace["channel"] == 0]
     cycles = channel["cycle"].astype(int)
     accepts = cycles[(channel["command"] == ACCEPT) & (channel["kind"] == 1)]
     writes = cycles[np.isin(channel["command"], [Command.WR.value, Command.WRA.value])]
-    assert len(accepts) == len(writes) == 3 * TINY.bursts
+    assert len(accepts) == len(writes) == 3 * TINY.memory.bursts
     retires = result.retires[Queue.STORE].astype(int)
-    link = TINY.link_cycles + 1
-    first = TINY.bursts - 1
+    link = TINY.link.link_cycles + 1
+    first = TINY.memory.bursts - 1
     assert accepts[first] + link < retires[0] < writes[first] + link
-    assert retires[-1] >= writes[-1] + TINY.timing.nCWL + 3 + link
+    assert retires[-1] >= writes[-1] + TINY.memory.timing.nCWL + 3 + link
 
 
 def test_a_paged_tail_is_gathered_from_the_pages_of_each_channel(device):
@@ -465,21 +463,21 @@ def test_a_paged_tail_is_gathered_from_the_pages_of_each_channel(device):
     build(
         *(Queue.TAIL, Opcode.LOAD_PAGES, (), [Queue.STORE]),
         address=head,
-        bursts=head // TINY.burst_bytes,
-        rows=TINY.banks,
-        stride=TINY.row_bytes,
+        bursts=head // TINY.memory.burst_bytes,
+        rows=TINY.memory.banks,
+        stride=TINY.memory.row_bytes,
         lanes=0b11,
         lane_address=0x200,
         lane_stride=head,
         pages=3,
         list=1,
     )
-    nbytes = 3 * TINY.banks * head
+    nbytes = 3 * TINY.memory.banks * head
     for channel in range(2):
         build(
             *(Queue.STORE, Opcode.STORE, () if channel else [Queue.TAIL]),
             address=0x8000,
-            bursts=nbytes // TINY.burst_bytes,
+            bursts=nbytes // TINY.memory.burst_bytes,
             rows=1,
             lanes=1 << channel,
             lane_address=0x200,
@@ -489,10 +487,12 @@ def test_a_paged_tail_is_gathered_from_the_pages_of_each_channel(device):
     result = check(device, build.program(rows, outputs), contents)
     assert_legal(result)
     for channel, content in enumerate(contents):
-        pages = content.reshape(TINY.rows, TINY.banks, TINY.row_bytes)[list(rows[channel][1:])]
+        pages = content.reshape(TINY.memory.rows, TINY.memory.banks, TINY.memory.row_bytes)[
+            list(rows[channel][1:])
+        ]
         assert result.outputs[f"tail {channel}"] == pages[:, :, head : 2 * head].tobytes()
     reads = result.trace[np.isin(result.trace["command"], [Command.RD.value, Command.RDA.value])]
-    assert len(reads) == 2 * nbytes // TINY.burst_bytes
+    assert len(reads) == 2 * nbytes // TINY.memory.burst_bytes
 
 
 def test_address_outside_of_a_memory_stops_the_device(device):
@@ -501,7 +501,7 @@ def test_address_outside_of_a_memory_stops_the_device(device):
         *(Queue.EPILOGUE, Opcode.FUNCTION),
         rows=1,
         n=4,
-        a=TINY.activation_bytes,
+        a=TINY.npu.activation_bytes,
         o=0,
         function=Function.EXP,
     )

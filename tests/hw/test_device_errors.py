@@ -4,14 +4,14 @@ import re
 
 import pytest
 
-from hw.assembly import assemble
-from hw.isa import LANE_SPACE, Opcode, Queue, queue_name
 from hw.presets import TINY
+from hw.program.assembly import assemble
+from hw.program.instruction_set import LANE_SPACE, Opcode, Queue, queue_name
 from sim.device import DeviceError
-from sim.rtl import RtlDevice
-from sim.simulated import SimulatedDevice
+from sim.devices.amaranth_device import SimulatedDevice
+from sim.devices.compiled_device import RtlDevice
 
-QUEUES = Queue.PIM + TINY.channels
+QUEUES = Queue.PIM + TINY.memory.channels
 GOOD = """
     .input 0 0x100 00112233445566778899aabbccddeeff
     .output copy 0 0x4000 16
@@ -58,7 +58,7 @@ def assert_works_after_reset(device):
 
 TRANSFER = "address=0 bursts=1 rows=1 lanes=2"
 PAGES = "LOAD_PAGES bursts=1 rows=1 pages=1 lanes=2"
-PAGE_BYTES = TINY.banks * TINY.row_bytes
+PAGE_BYTES = TINY.memory.banks * TINY.memory.row_bytes
 NORM = "NORM rows=1 n=4 a=0 b=0 c=0"
 GEMV = "GEMV tiles=1 length=200 gemvs=1 k=1 slots=1"
 LANES = f"{LANE_SPACE:#x}"
@@ -67,25 +67,37 @@ LANES = f"{LANE_SPACE:#x}"
 @pytest.mark.parametrize(
     ("queue", "before", "bad"),
     [
-        (Queue.LOAD, "LOAD bursts=1 rows=1", f"LOAD address={TINY.channel_bytes} bursts=1 rows=1"),
+        (
+            Queue.LOAD,
+            "LOAD bursts=1 rows=1",
+            f"LOAD address={TINY.memory.channel_bytes} bursts=1 rows=1",
+        ),
         (Queue.LOAD, "LOAD bursts=1 rows=1", "LOAD address=8 bursts=1 rows=1"),
-        (Queue.TAIL, f"LOAD {TRANSFER}", f"LOAD {TRANSFER} lane_address={TINY.lane_buffer_bytes}"),
+        (
+            Queue.TAIL,
+            f"LOAD {TRANSFER}",
+            f"LOAD {TRANSFER} lane_address={TINY.npu.lane_buffer_bytes}",
+        ),
         (Queue.TAIL, f"{PAGES} address=0", f"{PAGES} address={PAGE_BYTES}"),
         (Queue.TAIL, f"{PAGES} address=0", f"{PAGES} address=0 rows=2 stride={PAGE_BYTES}"),
-        (Queue.TAIL, f"LOAD {TRANSFER}", f"{PAGES} list={TINY.row_list_entries}"),
+        (Queue.TAIL, f"LOAD {TRANSFER}", f"{PAGES} list={TINY.npu.row_list_entries}"),
         (Queue.STORE, f"STORE {TRANSFER}", f"STORE {TRANSFER} lane_address=0x44"),
-        (Queue.MATRIX, "DRAIN rows=1", f"WEIGHTS ring={TINY.weight_ring_bytes}"),
+        (Queue.MATRIX, "DRAIN rows=1", f"WEIGHTS ring={TINY.npu.weight_ring_bytes}"),
         (Queue.MATRIX, "WEIGHTS", "GEMM rows=2 stride=0x8000"),
-        (Queue.MATRIX, "DRAIN rows=1", f"DRAIN rows={TINY.accumulator_rows + 1} stride=8"),
-        (Queue.EPILOGUE, NORM, f"{NORM} o={TINY.activation_bytes}"),
+        (Queue.MATRIX, "DRAIN rows=1", f"DRAIN rows={TINY.npu.accumulator_rows + 1} stride=8"),
+        (Queue.EPILOGUE, NORM, f"{NORM} o={TINY.npu.activation_bytes}"),
         (Queue.ATTENTION, NORM, f"SOFTMAX rows=2 n=4 a_stride=0xffff0 a={LANES}"),
-        (Queue.ATTENTION, NORM, f"ELEMENTWISE rows=1 n=4 a={LANE_SPACE | TINY.channels << 20}"),
+        (
+            Queue.ATTENTION,
+            NORM,
+            f"ELEMENTWISE rows=1 n=4 a={LANE_SPACE | TINY.memory.channels << 20}",
+        ),
         (Queue.PIM, "VECTOR bursts=1 rows=1", "VECTOR bursts=1 rows=1 offset=1"),
         (Queue.PIM + 1, "VECTOR bursts=1 rows=1", "VECTOR bursts=1 rows=2 lane_stride=0x8000"),
-        (Queue.PIM, GEMV, f"{GEMV} list={TINY.row_list_entries}"),
-        (Queue.PIM + 1, GEMV, f"{GEMV} column={TINY.columns}"),
-        (Queue.PIM, GEMV, f"{GEMV} slot={TINY.slots}"),
-        (Queue.PIM, GEMV, f"{GEMV} read=1 lane_address={TINY.lane_buffer_bytes}"),
+        (Queue.PIM, GEMV, f"{GEMV} list={TINY.npu.row_list_entries}"),
+        (Queue.PIM + 1, GEMV, f"{GEMV} column={TINY.memory.columns}"),
+        (Queue.PIM, GEMV, f"{GEMV} slot={TINY.pim.slots}"),
+        (Queue.PIM, GEMV, f"{GEMV} read=1 lane_address={TINY.npu.lane_buffer_bytes}"),
     ],
 )
 def test_address_outside_is_named(device, queue, before, bad):
@@ -107,7 +119,7 @@ def test_address_outside_is_named(device, queue, before, bad):
         (Queue.PIM + 1, "VECTOR bursts=1 rows=1", {"opcode": Opcode.LOAD}),
         (Queue.EPILOGUE, "ELEMENTWISE rows=1 n=4", {"function": 15}),
         (Queue.LINK, "ALLREDUCE", {"opcode": 31}),
-        (Queue.LOAD, "LOAD", {"wait_channels": 1 << TINY.channels}),
+        (Queue.LOAD, "LOAD", {"wait_channels": 1 << TINY.memory.channels}),
         (Queue.PIM, "VECTOR bursts=1 rows=1", {"signal_channels": 0b10}),
     ],
 )
@@ -145,7 +157,9 @@ def test_deadlock_names_every_instruction_that_waits(device):
         (Queue.PIM + 1, "GEMV tiles=3 length=200 gemvs=1 k=1 slots=1"),
     ],
 )
-@pytest.mark.parametrize("row", [TINY.rows, 2 * TINY.rows - 1, 100 * TINY.rows])
+@pytest.mark.parametrize(
+    "row", [TINY.memory.rows, 2 * TINY.memory.rows - 1, 100 * TINY.memory.rows]
+)
 def test_an_entry_of_the_row_list_that_names_no_row_is_named(device, queue, instruction, row):
     name = queue_name(queue)
     lines = f".rows 1 3 4 {row}\n{name} {instruction.replace('=3', '=2', 1)}\n{name} {instruction}"

@@ -1,18 +1,16 @@
 """Tests of the interconnect: latencies, order, credits."""
 
-from dataclasses import replace
-
 import pytest
 
 from hw.interconnect import Link
-from hw.memory.commands import PimOperation, Request
 from hw.presets import TINY
+from hw.protocol.commands import PimOperation, Request
 
 TAG_BITS = 8
 
 
 def link(cycles):
-    return Link(replace(TINY, link_cycles=cycles), TAG_BITS)
+    return Link(TINY.replace(link_cycles=cycles), TAG_BITS)
 
 
 @pytest.mark.parametrize("cycles", [1, 3, 16])
@@ -102,7 +100,7 @@ def test_writes_are_settled_when_the_last_one_is_in_the_cells(simulate, cycles):
             await ctx.tick()
 
     simulate(dut, testbench, deadline=200)
-    first, last = accepts[0] + dut.back, writes[-1] + TINY.timing.nCWL + 3 + dut.back
+    first, last = accepts[0] + dut.back, writes[-1] + TINY.memory.timing.nCWL + 3 + dut.back
     assert settled == [not first <= cycle < last for cycle in range(100)]
 
 

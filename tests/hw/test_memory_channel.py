@@ -1,10 +1,8 @@
-from dataclasses import replace
-
-from hw.memory.commands import Request
 from hw.memory_channel import MemoryChannel
 from hw.presets import TINY
+from hw.protocol.commands import Request
 
-SMALL = replace(TINY, rows=16)
+SMALL = TINY.replace(rows=16)
 
 
 def test_read_through_controller_and_die_returns_what_was_written(simulate):

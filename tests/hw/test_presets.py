@@ -1,11 +1,11 @@
 import pytest
 from amaranth.hdl import Fragment
 
-from hw.memory.bank import Bank
-from hw.memory.controller import Controller
-from hw.memory.refresh import longest_tile
-from hw.memory.tile_length import tile_cycles
+from hw.controller.controller import Controller
+from hw.controller.refresh import longest_tile
+from hw.die.bank import Bank
 from hw.presets import PRESETS
+from hw.protocol.tile_length import tile_cycles
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -19,9 +19,11 @@ def test_controller_and_bank_of_a_preset_elaborate(name):
 @pytest.mark.parametrize("name", PRESETS)
 def test_tile_of_a_preset_fits_between_two_refreshes(name):
     config = PRESETS[name]
-    between = config.timing.nREFI - config.timing.nRFC
-    assert tile_cycles(config, config.columns) < between  # a row, once
-    assert longest_tile(config) < (config.postpone - 1) * between  # all that operands can say
+    between = config.memory.timing.nREFI - config.memory.timing.nRFC
+    assert tile_cycles(config, config.memory.columns) < between  # a row, once
+    assert (
+        longest_tile(config) < (config.controller.postpone - 1) * between
+    )  # all that operands can say
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,6 @@ def test_tile_of_a_preset_fits_between_two_refreshes(name):
 )
 def test_sizes_of_a_preset(name, bytes_per_channel, bytes_per_cycle, multipliers):
     config = PRESETS[name]
-    assert config.channel_bytes == bytes_per_channel
-    assert config.burst_bytes // config.timing.nBL == bytes_per_cycle
+    assert config.memory.channel_bytes == bytes_per_channel
+    assert config.memory.burst_bytes // config.memory.timing.nBL == bytes_per_cycle
     assert config.mac_lanes == multipliers

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from hw.memory.commands import Command
 from hw.presets import TINY
+from hw.protocol.commands import Command
 from scheduler.cli import main
 from scheduler.commands.files import write_file
 from scheduler.commands.variants import _Records
-from sim.command_trace import ACCEPT, COLUMNS, RECORD, record
-from sim.trace_file import write_csv
+from sim.trace.command_trace import ACCEPT, COLUMNS, RECORD, record
+from sim.trace.trace_file import write_csv
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_missing_acceptances_are_said(check):
 
 
 def test_missing_refresh_is_found_at_the_end(check):
-    last = 9 * TINY.timing.nREFI + 7
+    last = 9 * TINY.memory.timing.nREFI + 7
     status, out, _err = check([*LEGAL, record(last, Command.PREA)])
     assert status == 1
     assert out[0] == (
@@ -94,7 +94,7 @@ def test_row_buffers_of_the_baseline(check):
 
 def test_configuration_of_a_file(check, tmp_path):
     path = tmp_path / "blocked.toml"
-    path.write_text('preset = "tiny"\nrow_buffers = 1\n[timing]\nnRCD = 15\n')
+    path.write_text('preset = "tiny"\n[pim]\nrow_buffers = 1\n[memory.timing]\nnRCD = 15\n')
     status, out, _err = check(LEGAL, "--config", str(path))
     assert status == 1
     assert "nRCD = 15 cycles" in out[0]

@@ -3,7 +3,7 @@
 import pytest
 
 from scheduler.cli import main
-from sim.command_trace import COLUMNS
+from sim.trace.command_trace import COLUMNS
 
 HEADER = (
     "cycle,channel,command,tag,kind,rank,bank_group,bank,row,column,column_step,half,offset,"

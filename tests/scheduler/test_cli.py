@@ -130,17 +130,37 @@ def test_prompt_longer_than_the_context(fails, tmp_path):
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        ("row_bytes = 72", "row_bytes must be a power of two, not 72"),
-        ("channels = 3", "channels must be a power of two, not 3"),
-        ("colour = 1", "colour must be one of"),
-        ("rows = 64", "rows must be above"),
-        ("row_list_entries = 64", "row_list_entries must be at least"),
-        ("[timing]\nnRAS = 3", "nRAS must be at least nRCD"),
-        ("lanes = [", "must be TOML"),
-        ("postpone = 1\n[timing]\nnREFI = 300", "postpone × nREFI must exceed the longest tile"),
-        ("[timing]\nnRCD = 2", "nRCD must be above 2 cycles"),
-        ("partial_sums = 1", "partial_sums × nCCDL must be above 3 cycles"),
-        ("vector_partial_sums = 2", "vector_partial_sums must be at least 3"),
+        ("[memory]\nrow_bytes = 72", "row_bytes must be a power of two, not 72"),
+        ("[memory]\nchannels = 3", "channels must be a power of two, not 3"),
+        ("colour = 1", "colour must be one of name, memory, pim, controller, npu, link"),
+        ("[npu]\ncolour = 1", "npu.colour must be one of array_rows, "),
+        ("rows = 256", "rows must stand in the table [memory]"),
+        ("[npu]\nrows = 256", "npu.rows must stand in the table [memory]"),
+        ("[timing]\nnFAW = 16", "timing must stand in the table [memory.timing]"),
+        ("[memory]\nnFAW = 16", "memory.nFAW must stand in the table [memory.timing]"),
+        ("memory = 3", "memory must be a table, not 3"),
+        ("[memory]\ntiming = 3", "memory.timing must be a table, not 3"),
+        ("[memory]\nrows = 256.0", "memory.rows must be a whole number, not 256.0"),
+        ("[memory]\nrows = '256'", "memory.rows must be a whole number, not '256'"),
+        ("[memory]\nrows = true", "memory.rows must be a whole number, not True"),
+        ("[controller]\npim_header = 1", "controller.pim_header must be true or false, not 1"),
+        ("[pim]\ngwrite = 2", "pim.gwrite must be a text, not 2"),
+        ("[memory]\naddress_order = 2", "memory.address_order must be a list, not 2"),
+        (
+            "[npu]\nlanes = 'x'\narrays = 1.5",
+            "npu.arrays must be a whole number, not 1.5; npu.lanes must be a whole number, not 'x'",
+        ),
+        ("[memory]\nrows = 64", "rows must be above"),
+        ("[npu]\nrow_list_entries = 64", "row_list_entries must be at least"),
+        ("[memory.timing]\nnRAS = 3", "nRAS must be at least nRCD"),
+        ("[npu]\nlanes = [", "must be TOML"),
+        (
+            "[controller]\npostpone = 1\n[memory.timing]\nnREFI = 300",
+            "postpone × nREFI must exceed the longest tile",
+        ),
+        ("[memory.timing]\nnRCD = 2", "nRCD must be above 2 cycles"),
+        ("[pim]\npartial_sums = 1", "partial_sums × nCCDL must be above 3 cycles"),
+        ("[npu]\nvector_partial_sums = 2", "vector_partial_sums must be at least 3"),
     ],
 )
 def test_configuration_that_cannot_be_built(fails, tmp_path, lines, words):
@@ -153,7 +173,7 @@ def test_configuration_that_cannot_be_built(fails, tmp_path, lines, words):
 
 def test_cache_that_does_not_fit(fails, tmp_path):
     path = tmp_path / "small.toml"
-    path.write_text('preset = "tiny"\nrows = 256\n')
+    path.write_text('preset = "tiny"\n[memory]\nrows = 256\n')
     assert "must fit an empty channel" in fails("run", "--config", path)
 
 

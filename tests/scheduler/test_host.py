@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from hw.isa import Opcode
 from hw.presets import TINY
+from hw.program.instruction_set import Opcode
 from scheduler.compiler.iteration_program import Schedule
 from scheduler.host import Host
 from scheduler.models.float64 import Float64Transformer
 from scheduler.models.weights import load_weights
 from scheduler.serving.request import Request
 from sim.device import Result
-from sim.localise import MismatchError
+from sim.devices.first_difference import MismatchError
 from sim.reference import Reference
 
 

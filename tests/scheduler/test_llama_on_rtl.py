@@ -1,7 +1,5 @@
 """The Llama-style model on the RTL, in every schedule and on devices of other sizes."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -11,8 +9,8 @@ from scheduler.host import Host
 from scheduler.models.float64 import Float64Transformer
 from scheduler.models.weights import load_weights
 from scheduler.serving.request import Request
-from sim.monitor import Monitor
-from sim.rtl import RtlDevice
+from sim.devices.compiled_device import RtlDevice
+from sim.monitor.monitor import Monitor
 
 PROMPTS = [
     *(b"The lark", b"The wren", b"In memory", b"Every river"),
@@ -26,9 +24,9 @@ ANSWER_TOKENS = 12
     "config",
     [
         pytest.param(TINY, id="tiny"),
-        pytest.param(replace(TINY, row_buffers=1), id="one row buffer"),
-        pytest.param(replace(TINY, array_rows=8, array_columns=8), id="8 × 8 array"),
-        pytest.param(replace(TINY, channels=4, bank_groups=2), id="4 channels × 8 banks"),
+        pytest.param(TINY.replace(row_buffers=1), id="one row buffer"),
+        pytest.param(TINY.replace(array_rows=8, array_columns=8), id="8 × 8 array"),
+        pytest.param(TINY.replace(channels=4, bank_groups=2), id="4 channels × 8 banks"),
     ],
 )
 def test_every_schedule_gives_the_answers_of_float64(config):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hw.isa import Opcode, Queue
+from hw.program.instruction_set import Opcode, Queue
 
 SCRIPT = Path(__file__).parents[2] / "build" / "vector_waits.py"
 FIELDS = ("opcode", "function", "a_format", "b_format", "o_format", "x", "y")

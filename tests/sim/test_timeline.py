@@ -4,8 +4,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hw.isa import Opcode, Queue
-from hw.program import Label, Program, queue_kind, stream_dtype
+from hw.program.instruction_set import Opcode, Queue
+from hw.program.program import Label, Program, queue_kind, stream_dtype
 from sim.perfetto import trace_events, write_trace
 from sim.timeline import make_timeline
 

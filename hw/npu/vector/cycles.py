@@ -1,15 +1,15 @@
 """How long the vector unit works on an instruction."""
 
-from hw.config import Config
-from hw.isa import Opcode
-from hw.npu.vector.issuer import GROUP_ROWS
+from hw.config import TileConfig
+from hw.npu.vector.issue.issuer import GROUP_ROWS
+from hw.npu.vector.issue.schedule import PAIRED, SWEEPS, Route, Schedule, route_of
 from hw.npu.vector.ports import READ_LATENCY
-from hw.npu.vector.schedule import PAIRED, SWEEPS, Route, Schedule, route_of
+from hw.program.instruction_set import Opcode
 
 __all__ = ["cycles", "issue_cycles"]
 
 
-def cycles(config: Config, opcode: Opcode, *, function: int, rows: int, n: int, m: int) -> int:
+def cycles(config: TileConfig, opcode: Opcode, *, function: int, rows: int, n: int, m: int) -> int:
     """Return how long the vector unit works on an instruction.
 
     With s slots a row (n / lanes, rounded up; to a multiple of the partial sums in NORM, SOFTMAX
@@ -61,7 +61,7 @@ def cycles(config: Config, opcode: Opcode, *, function: int, rows: int, n: int, 
 
 
 def issue_cycles(
-    config: Config, opcode: Opcode, *, function: int, rows: int, n: int, m: int
+    config: TileConfig, opcode: Opcode, *, function: int, rows: int, n: int, m: int
 ) -> int:
     """Return for how many cycles an instruction holds the vector unit if others overlap with it.
 

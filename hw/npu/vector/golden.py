@@ -11,7 +11,7 @@ from hw.arith import bf16
 from hw.arith.binary32 import add, flush, multiply, multiply_scaled, subtract, tree_sum
 from hw.arith.elementary import exp, exp_scaled, normal_tail, reciprocal, rsqrt
 from hw.arith.quadratic import POWER
-from hw.isa import Element, Format, Function, Reduce
+from hw.program.instruction_set import Element, Format, Function, Reduce
 
 __all__ = [
     "GELU_C0",

@@ -3,7 +3,7 @@
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import Out
 
-from hw.isa import Format
+from hw.program.instruction_set import Format
 
 __all__ = [
     "ADDRESS_BITS",
@@ -25,7 +25,7 @@ READ_LATENCY = 2
 
 
 class NumberFormat(enum.Enum, shape=1):
-    """How numbers are stored; the values are those of :class:`hw.isa.Format`."""
+    """How numbers are stored, as :class:`hw.program.instruction_set.Format` numbers it."""
 
     BF16 = Format.BF16.value
     BINARY32 = Format.BINARY32.value

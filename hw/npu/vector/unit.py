@@ -8,17 +8,19 @@ from amaranth.utils import exact_log2
 from hw.arith.adder import Adder
 from hw.arith.binary32 import Binary32
 from hw.arith.convert import narrow
-from hw.config import Config
-from hw.export.repeated import gated
-from hw.isa import Queue
+from hw.config import TileConfig
 from hw.npu.instruction import operand_layout
-from hw.npu.vector.address import AddressGenerator, Advance, Walk
-from hw.npu.vector.control import Control
-from hw.npu.vector.decoder import Decoder, Work
-from hw.npu.vector.issuer import Issuer, Slot
-from hw.npu.vector.lane import Lane
-from hw.npu.vector.lane_tree import LaneTree
-from hw.npu.vector.largest import Largest
+from hw.npu.vector.issue.address import AddressGenerator, Advance, Walk
+from hw.npu.vector.issue.control import Control
+from hw.npu.vector.issue.decoder import Decoder, Work
+from hw.npu.vector.issue.issuer import Issuer, Slot
+from hw.npu.vector.issue.issues_in_flight import of_routes, select, taps_layout
+from hw.npu.vector.issue.schedule import PAIRED, Route, Schedule
+from hw.npu.vector.lanes.lane import Lane
+from hw.npu.vector.lanes.lane_tree import LaneTree
+from hw.npu.vector.lanes.largest import Largest
+from hw.npu.vector.lanes.scalars import RowScalars
+from hw.npu.vector.lanes.transposer import Transposer
 from hw.npu.vector.ports import (
     CONTEXTS,
     READ_LATENCY,
@@ -26,17 +28,15 @@ from hw.npu.vector.ports import (
     OperandSignature,
     ResultSignature,
 )
-from hw.npu.vector.scalars import RowScalars
-from hw.npu.vector.schedule import PAIRED, Route, Schedule
-from hw.npu.vector.taps import of_routes, select, taps_layout
-from hw.npu.vector.transposer import Transposer
+from hw.program.instruction_set import Queue
+from hw.repeated import gated
 
 __all__ = ["VectorUnit", "check_vector_sums"]
 
 _INDEX_BITS = 16
 
 
-def check_vector_sums(config: Config) -> None:
+def check_vector_sums(config: TileConfig) -> None:
     """Check that an addition is complete before its partial sum is needed again.
 
     Raises
@@ -44,10 +44,10 @@ def check_vector_sums(config: Config) -> None:
     ValueError
         If the partial sums of a lane are fewer than the cycles of an adder.
     """
-    if config.vector_partial_sums < Adder.latency:
+    if config.npu.vector_partial_sums < Adder.latency:
         raise ValueError(
             f"vector_partial_sums must be at least {Adder.latency}, the latency of an adder, "
-            f"not {config.vector_partial_sums!r}"
+            f"not {config.npu.vector_partial_sums!r}"
         )
 
 
@@ -66,7 +66,7 @@ class VectorUnit(wiring.Component):
 
     Parameters
     ----------
-    config : Config
+    config : TileConfig
         The configuration.
     number : int
         Number v of the unit: it takes rows v, v + ``vector_units``, … of every instruction, in
@@ -99,11 +99,11 @@ class VectorUnit(wiring.Component):
         As :func:`check_vector_sums` says.
     """
 
-    def __init__(self, config: Config, number: int = 0):
+    def __init__(self, config: TileConfig, number: int = 0):
         check_vector_sums(config)
         self._number = number
         self._schedule = Schedule.of(config)
-        lanes = config.lanes
+        lanes = config.npu.lanes
         super().__init__(
             {
                 "i": In(stream.Signature(operand_layout(Queue.EPILOGUE))),

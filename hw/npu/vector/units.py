@@ -4,11 +4,11 @@ from amaranth.hdl import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.config import Config
-from hw.isa import Queue
+from hw.config import TileConfig
 from hw.npu.instruction import operand_layout
 from hw.npu.vector.ports import OperandSignature, ResultSignature
 from hw.npu.vector.unit import VectorUnit
+from hw.program.instruction_set import Queue
 
 __all__ = ["VectorUnits"]
 
@@ -23,7 +23,7 @@ class VectorUnits(wiring.Component):
 
     Parameters
     ----------
-    config : Config
+    config : TileConfig
         The configuration.
 
     Members
@@ -46,8 +46,8 @@ class VectorUnits(wiring.Component):
         As :func:`hw.npu.vector.unit.check_vector_sums` says.
     """
 
-    def __init__(self, config: Config):
-        self.units = [VectorUnit(config, number) for number in range(config.vector_units)]
+    def __init__(self, config: TileConfig):
+        self.units = [VectorUnit(config, number) for number in range(config.npu.vector_units)]
         super().__init__(
             {
                 "i": In(stream.Signature(operand_layout(Queue.EPILOGUE))),
@@ -55,13 +55,13 @@ class VectorUnits(wiring.Component):
                 "done": Out(1),
                 "busy": Out(1),
                 **{
-                    f"{name}_{number}": Out(OperandSignature(config.lanes))
-                    for number in range(config.vector_units)
+                    f"{name}_{number}": Out(OperandSignature(config.npu.lanes))
+                    for number in range(config.npu.vector_units)
                     for name in "abc"
                 },
                 **{
-                    f"o_{number}": Out(ResultSignature(config.lanes))
-                    for number in range(config.vector_units)
+                    f"o_{number}": Out(ResultSignature(config.npu.lanes))
+                    for number in range(config.npu.vector_units)
                 },
             }
         )

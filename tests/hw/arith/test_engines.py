@@ -25,7 +25,7 @@ from hw.arith.multiplier import Multiplier, ProductBF16
 from hw.export.rtlil import port_table
 from sim.engine.amaranth import replay
 from sim.engine.cxxrtl import CompiledDesign
-from sim.engine.trace import trace_columns
+from sim.engine.port_trace import trace_columns
 
 BLOCK = 1 << 20
 NAN = np.uint32(0x7FC00000).view(np.float32)

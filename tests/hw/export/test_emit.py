@@ -39,7 +39,7 @@ def test_cells_are_a_black_box_and_equal_modules_stand_once():
     assert "reg" not in re.sub(r"\w*reg\w+", "", body)
     assert len(re.findall(rf"^  {name} cells \(", text, re.M)) == 1  # in the one bank module
     banks = re.findall(r"^  (\w+) bank_\d \(", text, re.M)
-    assert len(banks) == TINY.banks
+    assert len(banks) == TINY.memory.banks
     assert len(set(banks)) == 1
 
 

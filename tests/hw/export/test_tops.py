@@ -29,6 +29,6 @@ from hw.presets import TINY
     ],
 )
 def test_configuration_that_a_top_cannot_be_made_for(top, config, timing, message):
-    wrong = replace(TINY, timing=replace(TINY.timing, **timing), **config)
+    wrong = TINY.replace(timing=replace(TINY.memory.timing, **timing), **config)
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         TOPS[top](wrong)

@@ -6,17 +6,17 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.formal.command_bus import CommandBus
-from hw.formal.data_bus_rules import data_bus_rules
 from hw.formal.geometry import BLOCKED, GEOMETRIES, ONE_RANK, TWO_RANKS, TWO_SLOTS, WHOLE_ROWS
 from hw.formal.mutants import MUTANTS
-from hw.formal.row_buffer_rules import row_buffer_rules, row_state_rules
-from hw.formal.timing_rules import timing_rules
-from hw.formal.vector_buffer_rules import vector_buffer_rules
-from hw.memory.commands import Command, bus_layout
-from hw.memory.constraints import constraints
-from hw.pim.results import result_schedule
+from hw.formal.rules.data_bus import data_bus_rules
+from hw.formal.rules.row_buffer import row_buffer_rules, row_state_rules
+from hw.formal.rules.timing import timing_rules
+from hw.formal.rules.vector_buffer import vector_buffer_rules
+from hw.protocol.commands import Command, bus_layout
+from hw.protocol.constraints import constraints
+from hw.protocol.results import result_schedule
 
-TIMING = ONE_RANK.timing
+TIMING = ONE_RANK.memory.timing
 
 
 class Watched(wiring.Component):

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw.isa import Opcode, Queue
 from hw.npu.vector.ports import CONTEXTS
-from hw.program import Block, Program, queue_kind, stream_dtype, stream_of
-from scheduler.compiler.accesses import accesses, memories
+from hw.program.instruction_set import Opcode, Queue
+from hw.program.program import Block, Program, queue_kind, stream_dtype, stream_of
+from scheduler.compiler.checks.footprint import accesses, memories
 from tests.hw.npu.random_instructions import RandomInstructions
 
 __all__ = ["channel_contents", "idle_program", "random_program"]
@@ -30,8 +30,8 @@ SPARE_TOKENS = 0.2
 def channel_contents(config, rng):
     """Return bytes for every channel: bfloat16 numbers of moderate size, and a few of any bits."""
     found = []
-    for _ in range(config.channels):
-        values = rng.standard_normal(config.channel_bytes // 2).astype(np.float32)
+    for _ in range(config.memory.channels):
+        values = rng.standard_normal(config.memory.channel_bytes // 2).astype(np.float32)
         bits = (values.view(np.uint32) >> 16).astype(np.uint16)
         odd = rng.random(len(bits)) < 0.01
         bits[odd] = rng.integers(0, 1 << 16, int(odd.sum()))
@@ -79,14 +79,14 @@ class ProgramGenerator:
     def __init__(self, config, rng):
         self.config = config
         self.rng = rng
-        self.row_lists = [[] for _ in range(config.channels)]
-        queues = Queue.PIM + config.channels
+        self.row_lists = [[] for _ in range(config.memory.channels)]
+        queues = Queue.PIM + config.memory.channels
         self._records = [[] for _ in range(queues)]
         self._steps = []
         self._known = [[-1] * queues for _ in range(queues)]
         # Of every memory, the last step of each sub-unit that has read and written each granule.
         self._grain = {
-            name: config.burst_bytes if name.startswith("channel") else 2
+            name: config.memory.burst_bytes if name.startswith("channel") else 2
             for name in memories(config)
         }
         self._last = {
@@ -134,8 +134,8 @@ class ProgramGenerator:
             self.emit(queue, {"opcode": Opcode.END})
         streams = [stream_of(queue_kind(q), records) for q, records in enumerate(self._records)]
         whole = {
-            f"channel {channel}": Block(channel, 0, self.config.channel_bytes)
-            for channel in range(self.config.channels)
+            f"channel {channel}": Block(channel, 0, self.config.memory.channel_bytes)
+            for channel in range(self.config.memory.channels)
         }
         lists = [np.array(rows, np.uint32) for rows in self.row_lists]
         return Program(streams, lists, outputs=whole)

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from hw.accesses import outside
-from hw.isa import Format, Opcode, Queue, lane_tile_address
-from hw.npu.weight_ring import piece_bytes, stripe_bytes
-from scheduler.compiler.pim_tile import tile_cycles
+from hw.npu.memories.weight_ring import piece_bytes, stripe_bytes
+from hw.program.bounds import outside
+from hw.program.instruction_set import Format, Opcode, Queue, lane_tile_address
+from scheduler.compiler.attention.pim_tile import tile_cycles
 from tests.hw.npu.random_vector_operands import IN_PLACE, VARIANTS, vector_operands
 
 __all__ = ["RandomInstructions"]
@@ -35,23 +35,23 @@ class RandomInstructions:
         self.rng = rng
         self.generator = generator
         self._weights = False  # a tile of weights waits for its GEMM
-        self._sums = [None] * config.channels  # the GEMV whose sums wait in the slots
+        self._sums = [None] * config.memory.channels  # the GEMV whose sums wait in the slots
 
     def prologue(self):
         """Fill the first bytes of every memory, so that there is something to work on."""
         config = self.config
-        every = (1 << config.channels) - 1
+        every = (1 << config.memory.channels) - 1
         size = 512
-        whole = {"bursts": 1, "stride": config.burst_bytes}
-        fields = {"opcode": Opcode.LOAD, "lanes": every, "lane_stride": config.burst_bytes}
-        rows = size // config.burst_bytes
+        whole = {"bursts": 1, "stride": config.memory.burst_bytes}
+        fields = {"opcode": Opcode.LOAD, "lanes": every, "lane_stride": config.memory.burst_bytes}
+        rows = size // config.memory.burst_bytes
         self.generator.emit(Queue.TAIL, fields | whole | {"rows": rows})
         rows = size // stripe_bytes(config)
         self.generator.emit(
             Queue.LOAD, {"opcode": Opcode.LOAD, "address": 4096, **whole, "rows": rows}
         )
-        for channel in range(config.channels):
-            half = size // config.channels
+        for channel in range(config.memory.channels):
+            half = size // config.memory.channels
             row = {"n": 128, "a_stride": 256, "o_stride": 256, "rows": half // 256}
             start = {"a": lane_tile_address(channel, 0), "o": channel * half}
             self.generator.emit(
@@ -61,15 +61,15 @@ class RandomInstructions:
     def epilogue(self):
         """Use what waits, and put what the tile holds elsewhere into its memories."""
         config = self.config
-        for channel in range(config.channels):  # behind which all is done that came before
+        for channel in range(config.memory.channels):  # behind which all is done that came before
             self._gemv(channel, read=1)
         if self._weights:
             self._gemm()
-        width = 4 * config.tile_columns
-        drain = {"opcode": Opcode.DRAIN, "rows": config.accumulator_rows, "stride": width}
+        width = 4 * config.npu.tile_columns
+        drain = {"opcode": Opcode.DRAIN, "rows": config.npu.accumulator_rows, "stride": width}
         for half in range(2):
             place = {"half": half, "format": Format.BINARY32}
-            place["address"] = half * config.accumulator_rows * width
+            place["address"] = half * config.npu.accumulator_rows * width
             self.generator.emit(Queue.MATRIX, drain | place)
 
     def instruction(self):
@@ -118,14 +118,16 @@ class RandomInstructions:
         config = self.config
         bursts = self._pick(1, 4)
         fields = {"bursts": bursts, "rows": self._pick(1, 4)}
-        fields["address"] = self._multiple(config.burst_bytes, min(config.channel_bytes, 1 << 14))
-        fields["stride"] = config.burst_bytes * self._pick(bursts, 24)
+        fields["address"] = self._multiple(
+            config.memory.burst_bytes, min(config.memory.channel_bytes, 1 << 14)
+        )
+        fields["stride"] = config.memory.burst_bytes * self._pick(bursts, 24)
         if self.rng.random() < 0.05:
             fields[self.rng.choice(["bursts", "rows"])] = 0
         return fields
 
     def _load(self):
-        ring = min(self.config.weight_ring_bytes, 1024)
+        ring = min(self.config.npu.weight_ring_bytes, 1024)
         place = {"opcode": Opcode.LOAD}
         self._emit(
             Queue.LOAD,
@@ -138,10 +140,10 @@ class RandomInstructions:
         config = self.config
         fields = self._transfer() | {"opcode": opcode}
         fields["lanes"] = self._pick(
-            0 if self.rng.random() < 0.1 else 1, (1 << config.channels) - 1
+            0 if self.rng.random() < 0.1 else 1, (1 << config.memory.channels) - 1
         )
-        fields["lane_address"] = self._multiple(config.burst_bytes, 2048)
-        fields["lane_stride"] = config.burst_bytes * self._pick(fields["bursts"], 8)
+        fields["lane_address"] = self._multiple(config.memory.burst_bytes, 2048)
+        fields["lane_stride"] = config.memory.burst_bytes * self._pick(fields["bursts"], 8)
         return fields
 
     def _tail(self):
@@ -149,17 +151,17 @@ class RandomInstructions:
             self._emit(Queue.TAIL, lambda: self._lanes(Opcode.LOAD))
             return
         pages = self._pick(0 if self.rng.random() < 0.1 else 1, 3)
-        channels = range(self.config.channels)
+        channels = range(self.config.memory.channels)
         starts = [len(self.generator.row_lists[channel]) for channel in channels]
         start = max(starts)
-        if start + pages > self.config.row_list_entries:
+        if start + pages > self.config.npu.row_list_entries:
             start = self._pick(0, min(starts) - pages)  # pages of an earlier one
         for channel in channels:
             rows = self.generator.row_lists[channel]
             missing = max(start + pages - len(rows), 0)
-            rows += self.rng.integers(0, self.config.rows, missing).tolist()
+            rows += self.rng.integers(0, self.config.memory.rows, missing).tolist()
         place = {"pages": pages, "list": start}
-        page_bytes = self.config.banks * self.config.row_bytes
+        page_bytes = self.config.memory.banks * self.config.memory.row_bytes
 
         def draw():
             fields = self._lanes(Opcode.LOAD_PAGES) | place
@@ -185,25 +187,25 @@ class RandomInstructions:
             self._load_weights()
 
     def _load_weights(self):
-        ring = min(self.config.weight_ring_bytes, 1024)
+        ring = min(self.config.npu.weight_ring_bytes, 1024)
         self._weights = True
         self._emit(
             Queue.MATRIX,
             lambda: {
                 "opcode": Opcode.WEIGHTS,
                 "ring": self._multiple(piece_bytes(self.config), ring),
-                "depth": self._pick(0, self.config.array_rows),
+                "depth": self._pick(0, self.config.npu.array_rows),
             },
         )
 
     def _gemm(self):
-        width = 2 * self.config.array_rows
+        width = 2 * self.config.npu.array_rows
         self._weights = False
         self._emit(
             Queue.MATRIX,
             lambda: {
                 "opcode": Opcode.GEMM,
-                "rows": self._pick(1, self.config.accumulator_rows),
+                "rows": self._pick(1, self.config.npu.accumulator_rows),
                 "address": self._multiple(width, 2048),
                 "stride": width * self._pick(0, 6),
                 "half": self._pick(0, 1),
@@ -212,14 +214,14 @@ class RandomInstructions:
         )
 
     def _drain(self):
-        columns = self.config.tile_columns
+        columns = self.config.npu.tile_columns
 
         def draw():
             number = self._pick(0, 1)
             width = (4 if number == Format.BINARY32 else 2) * columns
             return {
                 "opcode": Opcode.DRAIN,
-                "rows": self._pick(1, self.config.accumulator_rows),
+                "rows": self._pick(1, self.config.npu.accumulator_rows),
                 "address": self._multiple(width, 2048),
                 "stride": width * self._pick(1, 6),
                 "half": self._pick(0, 1),
@@ -243,14 +245,14 @@ class RandomInstructions:
     # PIM.
 
     def _pim(self):
-        channel = self._pick(0, self.config.channels - 1)
+        channel = self._pick(0, self.config.memory.channels - 1)
         if self.rng.random() < 0.5:
             self._vector_buffer(channel)
         else:
             self._gemv(channel, read=self._pick(0, 2))
 
     def _vector_buffer(self, channel):
-        burst = self.config.burst_bytes
+        burst = self.config.memory.burst_bytes
 
         def draw():
             bursts, rows = self._pick(1, 4), self._pick(1, 3)
@@ -276,10 +278,10 @@ class RandomInstructions:
         if waiting and read == 1:
             read = 2
         tiles, start = self._pick(1, 3), len(rows)
-        if start + tiles > config.row_list_entries:
+        if start + tiles > config.npu.row_list_entries:
             start = self._pick(0, start - tiles)  # rows of an earlier one
         else:
-            rows += self.rng.integers(0, config.rows, tiles).tolist()
+            rows += self.rng.integers(0, config.memory.rows, tiles).tolist()
         if waiting:
             shape = {name: waiting[name] for name in ("gemvs", "slots", "slot", "slot_gemv")}
         else:
@@ -292,7 +294,7 @@ class RandomInstructions:
             return {
                 "opcode": Opcode.GEMV,
                 **shape,
-                "lane_address": self._multiple(config.burst_bytes, 2048),
+                "lane_address": self._multiple(config.memory.burst_bytes, 2048),
                 "half": self._pick(0, 1),
                 "offset": self._pick(0, 8),
                 "offset_gemv": self._pick(0, 6),
@@ -307,9 +309,9 @@ class RandomInstructions:
                 "column_gemv": self._pick(0, 2),
                 "column_step": self._pick(0, 2),
                 "read": read,
-                "lane_slot": config.burst_bytes * self._pick(config.result_bursts, 3),
-                "lane_gemv": config.burst_bytes * self._pick(config.result_bursts, 8),
-                "lane_tile": config.burst_bytes * self._pick(config.result_bursts, 24),
+                "lane_slot": config.memory.burst_bytes * self._pick(config.result_bursts, 3),
+                "lane_gemv": config.memory.burst_bytes * self._pick(config.result_bursts, 8),
+                "lane_tile": config.memory.burst_bytes * self._pick(config.result_bursts, 24),
             }
 
         self._emit(Queue.PIM + channel, draw)

@@ -2,8 +2,17 @@
 
 import numpy as np
 
-from hw.isa import Element, Format, Function, Norm, Opcode, Reduce, Tail, lane_tile_address
-from hw.npu.vector.schedule import Schedule
+from hw.npu.vector.issue.schedule import Schedule
+from hw.program.instruction_set import (
+    Element,
+    Format,
+    Function,
+    Norm,
+    Opcode,
+    Reduce,
+    Tail,
+    lane_tile_address,
+)
 
 __all__ = ["IN_PLACE", "VARIANTS", "vector_operands"]
 
@@ -34,10 +43,10 @@ def vector_operands(config, rng, opcode, function):
         return int(rng.integers(low, high + 1))
 
     def tile_address(unit):
-        place, space = unit * pick(0, PLACES // unit - 1), pick(-1, config.channels - 1)
+        place, space = unit * pick(0, PLACES // unit - 1), pick(-1, config.memory.channels - 1)
         return place if space < 0 else lane_tile_address(space, place)
 
-    lanes = config.lanes
+    lanes = config.npu.lanes
     n, rows = lanes * pick(1, 4), 0 if rng.random() < 0.03 else pick(1, 5)
     fields = {"opcode": opcode, "function": function, "rows": rows, "n": n, "m": pick(1, 3)}
     if opcode is Opcode.TRANSPOSE:
@@ -45,7 +54,11 @@ def vector_operands(config, rng, opcode, function):
         fields["rows"] = run * pick(1, 2)
         stride = 2 * run * pick(fields["rows"] // run, 4)
         a = {"a": tile_address(2 * lanes), "a_stride": 2 * lanes * pick(0, 12)}
-        o = {"o": tile_address(2 * run), "o_stride": stride, "c_stride": stride * config.banks}
+        o = {
+            "o": tile_address(2 * run),
+            "o_stride": stride,
+            "c_stride": stride * config.memory.banks,
+        }
         return fields | a | o
     if opcode in (Opcode.SOFTMAX, Opcode.ARGMAX, Opcode.REDUCE):
         fields["n"] = pick(n - lanes + 1, n)

@@ -21,15 +21,15 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 import hw.device
-import hw.npu.dma
-import hw.npu.matrix_unit
+import hw.npu.dma.lanes
+import hw.npu.matrix.unit
 import hw.npu.sequencer
 import hw.npu.tile
 
 __all__ = ["StalledDevice"]
 
 #: The modules whose streams stall.
-STALLED = (hw.device, hw.npu.tile, hw.npu.sequencer, hw.npu.dma, hw.npu.matrix_unit)
+STALLED = (hw.device, hw.npu.tile, hw.npu.sequencer, hw.npu.dma.lanes, hw.npu.matrix.unit)
 
 #: Answers that a delayed stream holds: more than may be outstanding (two engines' windows of 128
 #: reads; results of at most four GEMVs, of which programs here keep each below 64 bursts).

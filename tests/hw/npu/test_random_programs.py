@@ -1,27 +1,24 @@
 """Random programs on the whole device, with random stalls: every bit as the reference has it."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from hw.isa import INSTRUCTIONS, Opcode, Queue
-from hw.memory.commands import Command
 from hw.presets import TINY
-from hw.program import queue_kind
-from scheduler.compiler.hazards import check_hazards
-from scheduler.compiler.legality import check_legal
-from sim.command_trace import ACCEPT, KINDS
-from sim.monitor import Monitor
+from hw.program.instruction_set import INSTRUCTIONS, Opcode, Queue
+from hw.program.program import queue_kind
+from hw.protocol.commands import Command
+from scheduler.compiler.checks.hazards import check_hazards
+from scheduler.compiler.checks.legality import check_legal
+from sim.devices.amaranth_device import SimulatedDevice
+from sim.devices.compiled_device import RtlDevice
+from sim.monitor.monitor import Monitor
 from sim.reference import Reference
-from sim.rtl import RtlDevice
-from sim.simulated import SimulatedDevice
+from sim.trace.command_trace import ACCEPT, KINDS
 from tests.hw.npu.program_generator import channel_contents, idle_program, random_program
 from tests.hw.npu.stalls import StalledDevice
 
 #: The units of ``tiny`` on memories so small that instructions meet in them.
-SMALL = replace(
-    TINY,
+SMALL = TINY.replace(
     name="small",
     rows=32,
     lane_buffer_bytes=2048,
@@ -31,7 +28,7 @@ SMALL = replace(
 )
 
 #: More units of every kind, and one row buffer.
-UNITS = replace(SMALL, name="units", vector_units=2, arrays=2, row_buffers=1, bank_groups=2)
+UNITS = SMALL.replace(name="units", vector_units=2, arrays=2, row_buffers=1, bank_groups=2)
 
 TRANSFERS = (Opcode.LOAD, Opcode.LOAD_PAGES, Opcode.STORE)
 
@@ -39,7 +36,7 @@ TRANSFERS = (Opcode.LOAD, Opcode.LOAD_PAGES, Opcode.STORE)
 def traffic(config, program):
     """Return what a program asks of each channel: bursts, tiles and PIM commands."""
     found = []
-    for channel in range(config.channels):
+    for channel in range(config.memory.channels):
         count = dict.fromkeys(("read", "write", "tile", "gwrite", "gemv"), 0)
         for queue, _index, r in program.in_order():
             opcode, r = Opcode(int(r["opcode"])), {n: int(r[n]) for n in r.dtype.names}
@@ -60,13 +57,13 @@ def traffic(config, program):
 def seen(config, trace):
     """Return the same of a trace."""
     found = []
-    for channel in range(config.channels):
+    for channel in range(config.memory.channels):
         records = trace[trace["channel"] == channel]
         accepted = records["kind"][records["command"] == ACCEPT].tolist()
         count = {name: accepted.count(kind) for kind, name in enumerate(KINDS)}
         commands = records["command"].tolist()
         activations = commands.count(Command.PIM_ACTIVATION.value)
-        assert activations == count["tile"] * config.groups
+        assert activations == count["tile"] * config.memory.groups
         found.append(
             {
                 "read": count["read"] + count["forward"],
@@ -83,9 +80,9 @@ def memories(device):
     """Return the contents of all memories that a reference has, by name."""
     ring = [
         device.snapshot()[f"tile.weight_ring.lane_{channel}.memory"].view(np.uint8)
-        for channel in range(device.config.channels)
+        for channel in range(device.config.memory.channels)
     ]
-    bursts = [lane.reshape(-1, device.config.burst_bytes) for lane in ring]
+    bursts = [lane.reshape(-1, device.config.memory.burst_bytes) for lane in ring]
     return device.memories() | {"weight ring": np.stack(bursts, axis=1).reshape(-1)}
 
 

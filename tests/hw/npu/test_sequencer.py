@@ -2,12 +2,12 @@
 
 import pytest
 
-from hw import isa
-from hw.isa import Opcode, Queue, bit_layout
 from hw.npu.sequencer import Error, Sequencer, queue_kinds
 from hw.presets import TINY
+from hw.program import instruction_set as isa
+from hw.program.instruction_set import Opcode, Queue, bit_layout
 
-QUEUES = Queue.PIM + TINY.channels
+QUEUES = Queue.PIM + TINY.memory.channels
 WORK = {
     Queue.LOAD: Opcode.LOAD,
     Queue.TAIL: Opcode.LOAD,
@@ -270,10 +270,10 @@ def test_nothing_is_taken_behind_the_end_of_a_program(simulate):
     [
         (3, instruction(Queue.MATRIX, Opcode.SOFTMAX)),
         (3, instruction(Queue.MATRIX, Opcode.GEMM)),  # of no rows
-        (3, instruction(Queue.MATRIX, Opcode.WEIGHTS, signal_channels=1 << TINY.channels)),
+        (3, instruction(Queue.MATRIX, Opcode.WEIGHTS, signal_channels=1 << TINY.memory.channels)),
         (4, instruction(Queue.EPILOGUE, Opcode.NORM, function=len(isa.Norm))),
         (7, instruction(Queue.PIM, Opcode.LOAD)),
-        (0, instruction(Queue.LOAD, Opcode.LOAD, wait_channels=1 << TINY.channels)),
+        (0, instruction(Queue.LOAD, Opcode.LOAD, wait_channels=1 << TINY.memory.channels)),
         (7, instruction(Queue.PIM, Opcode.GEMV, wait_channels=0b10)),
         (8, instruction(Queue.PIM, Opcode.GEMV, signal_channels=0b01)),
     ],

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from hw.presets import TINY
-from scheduler.compiler.attention_buffers import Decode
+from scheduler.compiler.attention.buffers import Decode
+from scheduler.compiler.attention.kv_geometry import KvGeometry
+from scheduler.compiler.dense.placement import place_model
 from scheduler.compiler.iteration_program import Schedule, SubBatch, compile_iteration, io_bytes
-from scheduler.compiler.kv_geometry import KvGeometry
-from scheduler.compiler.placement import place_model
 from scheduler.models.weights import load_weights
 from sim.reference import Reference
 
@@ -28,10 +28,10 @@ class Batch:
         io = io_bytes(config, self.shape, len(self.contexts))
         self.model = place_model(config, self.weights, io)
         self.geometry = KvGeometry.of(config, self.shape)
-        next_row = [self.model.first_kv_row] * config.channels
+        next_row = [self.model.first_kv_row] * config.memory.channels
         self.pages = []
         for request, context in enumerate(self.contexts):
-            channel = request % config.channels
+            channel = request % config.memory.channels
 
             def take(parts, pages, channel=channel):
                 layers = self.shape.layers
@@ -40,7 +40,7 @@ class Batch:
                 return np.arange(start, next_row[channel]).reshape(layers, parts, pages)
 
             geometry = self.geometry
-            keys = take(geometry.k_parts, -(-context // config.banks))
+            keys = take(geometry.k_parts, -(-context // config.memory.banks))
             values = take(geometry.v_parts, -(-context // geometry.v_tokens))
             tail = take(1, geometry.tail_rows)[:, 0, ::-1]  # no two rows follow one another
             self.pages.append((keys, values, tail))
@@ -60,7 +60,7 @@ class Batch:
         sub_batches = []
         for group in groups:
             decodes = tuple(
-                Decode(r, r % self.config.channels, row, positions[r], *self.pages[r])
+                Decode(r, r % self.config.memory.channels, row, positions[r], *self.pages[r])
                 for row, r in enumerate(group)
             )
             sub_batches.append(SubBatch.of(self.weights, decodes, [tokens[r] for r in group]))

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from hw.arith import bf16
-from hw.isa import Opcode, Queue
 from hw.presets import TINY
-from hw.program import Program, encode, queue_kind
-from hw.tokens import named_queues
-from scheduler.compiler.hazards import check_hazards
+from hw.program.instruction_set import Opcode, Queue
+from hw.program.program import Program, encode, queue_kind
+from hw.program.tokens import named_queues
+from scheduler.compiler.checks.hazards import check_hazards
+from scheduler.compiler.checks.legality import TokenReplay, check_legal
 from scheduler.compiler.iteration_program import Schedule
-from scheduler.compiler.legality import TokenReplay, check_legal
 from scheduler.compiler.outputs import logits_name
 from scheduler.models.float64 import Float64Transformer, KVCache
 from scheduler.models.shape import Activation, ModelShape, NormKind, Positions
@@ -26,8 +26,8 @@ def logits_of(outputs, request):
     return np.frombuffer(outputs[logits_name(request)], "<f4")
 
 
-WIDE = replace(TINY, array_rows=8, array_columns=8)
-MANY = replace(TINY, channels=4, bank_groups=2)
+WIDE = TINY.replace(array_rows=8, array_columns=8)
+MANY = TINY.replace(channels=4, bank_groups=2)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_an_opened_row_serves_all_query_heads_that_share_it(batch):
     assert attends[["gemvs", "slots"]].tolist() == [(2, 4)] * 4
     for layer, record in enumerate(logits):
         tiles = rows[record["list"] : record["list"] + record["tiles"]]
-        assert tiles == requests.pages[0][0][layer, 0, : position // TINY.banks + 1].tolist()
+        assert tiles == requests.pages[0][0][layer, 0, : position // TINY.memory.banks + 1].tolist()
 
 
 def waited_for(program, queue, index):
@@ -213,7 +213,7 @@ def test_serial_plus_overlaps_attention_with_qkv_and_projection(batch, schedule)
     program = requests.compile([1, 2, 3, 4], [16] * 4, schedule)
     logit = places(program, Queue.PIM, Opcode.GEMV, "logit")[0]
     drains = places(program, Queue.MATRIX, Opcode.DRAIN, "QKV")
-    second_group = drains[3 * requests.shape.d_head // TINY.tile_columns]  # after K and two Q
+    second_group = drains[3 * requests.shape.d_head // TINY.npu.tile_columns]  # after K and two Q
     projection = places(program, Queue.MATRIX, Opcode.GEMM, "projection")[0]
     tail = places(program, Queue.ATTENTION, Opcode.TAIL, "tail")[-1]
     plus = schedule is Schedule.SERIAL_PLUS
@@ -233,9 +233,9 @@ def test_a_tail_is_loaded_from_its_pages_wherever_they_lie(batch):
     first = [program.row_lists[0][entry] for entry in paged["list"]]
     assert (paged["pages"] == 1).all()
     np.testing.assert_array_equal(first, tail_rows[:, 0])
-    page_bytes = TINY.banks * TINY.row_bytes
+    page_bytes = TINY.memory.banks * TINY.memory.row_bytes
     np.testing.assert_array_equal(rest["address"], tail_rows[:, 1] * page_bytes)
-    np.testing.assert_array_equal(rest["bursts"] * TINY.burst_bytes, 7 * 128 - page_bytes)
+    np.testing.assert_array_equal(rest["bursts"] * TINY.memory.burst_bytes, 7 * 128 - page_bytes)
 
 
 def test_weights_are_loaded_as_far_ahead_as_the_ring_allows(batch):
@@ -246,9 +246,9 @@ def test_weights_are_loaded_as_far_ahead_as_the_ring_allows(batch):
         loads = program.streams[Queue.LOAD][:-1]
         assert set(loads["wait"].tolist()) == {0, 1 << Queue.MATRIX}
         assert not loads["wait_channels"].any()
-        taken = np.cumsum(loads["bursts"]) * TINY.burst_bytes * TINY.channels
+        taken = np.cumsum(loads["bursts"]) * TINY.memory.burst_bytes * TINY.memory.channels
         unhindered = int(np.flatnonzero(loads["wait"])[0])
-        assert taken[unhindered - 1] == TINY.weight_ring_bytes
+        assert taken[unhindered - 1] == TINY.npu.weight_ring_bytes
 
 
 def test_programs_fit_their_encoding_and_survive_a_file(batch, tmp_path):
@@ -265,6 +265,6 @@ def test_programs_fit_their_encoding_and_survive_a_file(batch, tmp_path):
 
 
 def test_buffers_that_do_not_fit_are_named(batch):
-    requests = batch([32] * 4, replace(TINY, activation_bytes=4096))
+    requests = batch([32] * 4, TINY.replace(activation_bytes=4096))
     with pytest.raises(ValueError, match=r"^activation_bytes must hold at least .*, not 4096$"):
         requests.compile([1, 2, 3, 4], [0] * 4, Schedule.HEADS)

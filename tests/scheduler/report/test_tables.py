@@ -19,11 +19,17 @@ def variant(name, cycles, tokens=10, **counters):
 def test_units_that_never_rest_are_utilized_fully(config):
     cycles = 1000
     counters = {
-        "matrix_macs": cycles * config.array_rows * config.array_columns * config.arrays,
+        "matrix_macs": cycles
+        * config.npu.array_rows
+        * config.npu.array_columns
+        * config.npu.arrays,
         "vector_busy": cycles,
-        "pim_columns": cycles // config.timing.nCCDL * config.banks * config.channels,
-        "ca_busy": cycles * config.channels,
-        "bus_busy": cycles * config.channels,
+        "pim_columns": cycles
+        // config.memory.timing.nCCDL
+        * config.memory.banks
+        * config.memory.channels,
+        "ca_busy": cycles * config.memory.channels,
+        "bus_busy": cycles * config.memory.channels,
     }
     used = measure(config, cycles, counters)
     assert used.systolic_array == pytest.approx(1)

@@ -3,8 +3,8 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from hw.isa import Opcode, Queue
-from hw.program import Label
+from hw.program.instruction_set import Opcode, Queue
+from hw.program.program import Label
 from scheduler.report.timeline import draw_timeline, save_figure
 from sim.timeline import SPAN, Timeline
 

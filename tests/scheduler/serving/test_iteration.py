@@ -101,7 +101,7 @@ def test_a_request_is_bound_to_the_least_loaded_channel():
 
 def test_a_request_waits_for_pages_and_nobody_overtakes_it():
     needed = KvPages(TINY, SHAPE, 0).rows_needed(64)
-    scheduler = scheduler_with([(60, 5)] * 3 + [(1, 1)], first_row=TINY.rows - needed)
+    scheduler = scheduler_with([(60, 5)] * 3 + [(1, 1)], first_row=TINY.memory.rows - needed)
     first = scheduler.next_iteration()
     assert first.entered == (0, 1)
     scheduler.complete({0: 1, 1: 1})
@@ -146,7 +146,7 @@ def test_a_request_longer_than_the_models_context_is_refused():
 def test_a_request_longer_than_a_channel_is_refused():
     message = r"^the context of request 0 must fit an empty channel: it takes \d+ rows$"
     with pytest.raises(ValueError, match=message):
-        scheduler_with([(100, 20)], first_row=TINY.rows - 20)
+        scheduler_with([(100, 20)], first_row=TINY.memory.rows - 20)
 
 
 def test_a_number_is_used_once():

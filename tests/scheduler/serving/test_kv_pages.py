@@ -47,7 +47,7 @@ def test_no_row_has_two_owners(pages):
         owned += every_row(pages, rows)
     assert len(set(owned)) == len(owned)
     assert min(owned) >= FIRST_ROW
-    assert max(owned) < TINY.rows
+    assert max(owned) < TINY.memory.rows
 
 
 def test_channels_do_not_share_rows_but_row_numbers(pages):
@@ -71,7 +71,7 @@ def test_a_channel_fills_up_to_its_last_row():
     while pages.fits(0, 30):
         pages.allocate(request, channel=0, context=30)
         request += 1
-    assert request == (TINY.rows - FIRST_ROW) // pages.rows_needed(30)
+    assert request == (TINY.memory.rows - FIRST_ROW) // pages.rows_needed(30)
     assert pages.free_rows(0) < pages.rows_needed(30)
 
 
@@ -86,7 +86,7 @@ def test_allocating_beyond_the_channel_is_refused(pages):
 
 
 def test_a_refused_request_takes_nothing():
-    pages = KvPages(TINY, SHAPE, TINY.rows - 10)
+    pages = KvPages(TINY, SHAPE, TINY.memory.rows - 10)
     with pytest.raises(ValueError, match=r"^channel 0 must have"):
         pages.allocate(0, channel=0, context=100)
     assert pages.free_rows(0) == 10
@@ -120,7 +120,7 @@ def test_random_requests_never_share_a_row(pages):
             mine = [r for r in live.values() if r.channel == channel]
             owned = [row for rows in mine for row in every_row(pages, rows)]
             assert len(set(owned)) == len(owned)
-            assert pages.free_rows(channel) == TINY.rows - FIRST_ROW - len(owned)
+            assert pages.free_rows(channel) == TINY.memory.rows - FIRST_ROW - len(owned)
 
 
 def test_the_paper_device_holds_a_share_of_gpt3_7b():

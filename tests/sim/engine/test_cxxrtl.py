@@ -14,9 +14,9 @@ from amaranth.lib.wiring import In, Out
 
 from hw.export.rtlil import convert
 from sim.engine.amaranth import Recorder, replay
-from sim.engine.code import cpp
+from sim.engine.cpp.cpp import cpp
 from sim.engine.cxxrtl import CompiledDesign
-from sim.engine.trace import pack, trace_columns
+from sim.engine.port_trace import pack, trace_columns
 
 
 class Sum(wiring.Component):

@@ -3,14 +3,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hw.memory.commands import Command, PimOperation, Request
-from hw.memory.refresh import longest_tile
-from hw.memory.result_windows import check_result_latency
-from hw.pim.column_path import check_timing
-from hw.pim.mac_unit import check_partial_sums
-from sim.channel_workload import TileShape, tiles
-from sim.command_trace import ACCEPT, KINDS
-from sim.memory_channel import CompiledChannel, request_dtype
+from hw.controller.pim.result_windows import check_result_latency
+from hw.controller.refresh import longest_tile
+from hw.die.column_path import check_timing
+from hw.die.mac_unit import check_partial_sums
+from hw.protocol.commands import Command, PimOperation, Request
+from sim.channel.compiled_channel import CompiledChannel, request_dtype
+from sim.channel.workload import TileShape, tiles
+from sim.trace.command_trace import ACCEPT, KINDS
 from sim.traffic.geometries import GEOMETRIES
 from sim.traffic.golden import FlatMemory, check_log
 from sim.traffic.random_streams import random_numbers, random_operations, random_requests
@@ -26,7 +26,7 @@ def channel():
 
 
 def content(seed=0):
-    shape = (len(ROWS), CONFIG.banks, CONFIG.row_bytes)
+    shape = (len(ROWS), CONFIG.memory.banks, CONFIG.memory.row_bytes)
     return random_numbers(np.random.default_rng(seed), int(np.prod(shape))).reshape(shape)
 
 
@@ -98,12 +98,15 @@ def test_stimulus_has_every_operation_and_command_form():
     assert set(pim["operation"].tolist()) == {operation.value for operation in PimOperation}
     within = np.flatnonzero(pim["operation"] == PimOperation.GEMV.value) + 1
     assert pim["gap"][within].max() > 0
-    assert {config.pim_commands for config in GEOMETRIES.values()} == {"gemv", "separate"}
-    assert {config.pim_header for config in GEOMETRIES.values()} == {False, True}
-    forms = {(config.gwrite, config.row_buffers) for config in GEOMETRIES.values()}
+    assert {config.controller.pim_commands for config in GEOMETRIES.values()} == {
+        "gemv",
+        "separate",
+    }
+    assert {config.controller.pim_header for config in GEOMETRIES.values()} == {False, True}
+    forms = {(config.pim.gwrite, config.pim.row_buffers) for config in GEOMETRIES.values()}
     assert forms == {("row", 1), ("row", 2), ("burst", 1), ("burst", 2)}
-    assert any(config.subarrays for config in GEOMETRIES.values())
-    assert len({config.address_order for config in GEOMETRIES.values()}) == 3
+    assert any(config.memory.subarrays for config in GEOMETRIES.values())
+    assert len({config.memory.address_order for config in GEOMETRIES.values()}) == 3
 
 
 def test_random_operations_stay_within_row_slots_and_vector_buffer():
@@ -113,9 +116,9 @@ def test_random_operations_stay_within_row_slots_and_vector_buffer():
         last = gemvs["slots"] - 1
         column = gemvs["column"] + last * gemvs["column_step"] + gemvs["k"]
         offset = gemvs["offset"] + last * gemvs["offset_step"] + gemvs["k"]
-        assert column.max() <= config.columns, name
+        assert column.max() <= config.memory.columns, name
         assert offset.max() <= config.vector_columns, name
-        assert (gemvs["slot"] + gemvs["slots"]).max() <= config.slots, name
+        assert (gemvs["slot"] + gemvs["slots"]).max() <= config.pim.slots, name
 
 
 @pytest.mark.parametrize("config", GEOMETRIES.values(), ids=GEOMETRIES)
@@ -123,4 +126,4 @@ def test_every_geometry_can_be_built(config):
     check_result_latency(config)
     check_partial_sums(config)
     check_timing(config)
-    assert longest_tile(config) < config.postpone * config.timing.nREFI
+    assert longest_tile(config) < config.controller.postpone * config.memory.timing.nREFI

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.memory.commands import PimOperation, Request
-from hw.memory.tile_length import tile_cycles_on_grid
-from sim.memory_channel import CompiledChannel, request_dtype
+from hw.protocol.commands import PimOperation, Request
+from hw.protocol.tile_length import tile_cycles_on_grid
+from sim.channel.compiled_channel import CompiledChannel, request_dtype
 from sim.traffic.geometries import GEOMETRIES
 from sim.traffic.random_streams import operation_stream, random_numbers
 from sim.traffic.run import check_round
@@ -27,9 +27,9 @@ def requests_of(config):
     """Return lists of ordinary requests: kind, bank, row, burst, cycles before."""
     one = st.tuples(
         st.sampled_from(Request),
-        st.integers(0, config.banks - 1),
+        st.integers(0, config.memory.banks - 1),
         st.sampled_from(ROWS),
-        st.integers(0, config.bursts - 1),
+        st.integers(0, config.memory.bursts - 1),
         GAPS,
     )
     return st.lists(one, max_size=40)
@@ -38,19 +38,21 @@ def requests_of(config):
 @st.composite
 def vectors(draw, config, rows=True):
     """Return a GWRITE, from the bus or, where rows are, from one."""
-    whole = config.gwrite == "row"
+    whole = config.pim.gwrite == "row"
     from_row = rows and draw(st.booleans())
-    size = config.columns if from_row and whole else 2
+    size = config.memory.columns if from_row and whole else 2
     fields = {
         "operation": PimOperation.GWRITE_ROW if from_row else PimOperation.GWRITE,
         "half": draw(st.integers(0, 1)),
         "offset": 2 * draw(st.integers(0, (config.vector_columns - size) // 2)),
-        "data": random_numbers(np.random.default_rng(draw(st.integers(0, 3))), config.burst_bytes),
+        "data": random_numbers(
+            np.random.default_rng(draw(st.integers(0, 3))), config.memory.burst_bytes
+        ),
         "gap": draw(GAPS),
     }
     if from_row:
-        burst = 0 if whole else draw(st.integers(0, config.bursts - 1))
-        fields |= {"bank": draw(st.integers(0, config.banks - 1)), "row": draw(rows_)}
+        burst = 0 if whole else draw(st.integers(0, config.memory.bursts - 1))
+        fields |= {"bank": draw(st.integers(0, config.memory.banks - 1)), "row": draw(rows_)}
         fields["column"] = 2 * burst
     return fields
 
@@ -65,18 +67,18 @@ def products(draw, config):
         st.sampled_from([PimOperation.GEMV] * 3 + [PimOperation.DOTPRODUCT, PimOperation.RDRESULT])
     )
     is_gemv = operation is PimOperation.GEMV
-    slots = draw(st.integers(1, config.slots)) if is_gemv else 1
-    k = draw(st.integers(1, config.columns)) if is_gemv else 1
+    slots = draw(st.integers(1, config.pim.slots)) if is_gemv else 1
+    k = draw(st.integers(1, config.memory.columns)) if is_gemv else 1
     fields = {
         "operation": operation,
-        "slot": draw(st.integers(0, config.slots - slots)),
+        "slot": draw(st.integers(0, config.pim.slots - slots)),
         "half": draw(st.integers(0, 1)),
         "gap": draw(GAPS),
     }
     if is_gemv:
         fields |= {"slots": slots, "k": k, "read": draw(st.integers(0, 1))}
     for start, step, size in (
-        ("column", "column_step", config.columns),
+        ("column", "column_step", config.memory.columns),
         ("offset", "offset_step", config.vector_columns),
     ):
         each = draw(st.integers(0, (size - k) // (slots - 1))) if slots > 1 else 0
@@ -97,7 +99,7 @@ def tiles(draw, config):
             {"operation": PimOperation.HEADER, "tiles": tiles_ahead, "length": length}
         )
     row = draw(rows_)
-    for group in draw(st.permutations(range(config.groups))):
+    for group in draw(st.permutations(range(config.memory.groups))):
         operations.append(
             {
                 "operation": PimOperation.ACTIVATION,
@@ -112,7 +114,7 @@ def tiles(draw, config):
 @pytest.mark.parametrize("name", ["tiny", "blocked", "two-ranks"])
 def test_any_short_traffic_breaks_no_rule_and_answers_right(name):
     config = GEOMETRIES[name]
-    shape = (len(ROWS), config.banks, config.row_bytes)
+    shape = (len(ROWS), config.memory.banks, config.memory.row_bytes)
     content = random_numbers(np.random.default_rng(0), int(np.prod(shape))).reshape(shape)
 
     @settings(max_examples=120, deadline=None, derandomize=True)
@@ -126,7 +128,9 @@ def test_any_short_traffic_breaks_no_rule_and_answers_right(name):
             request = requests[number]
             request["kind"], request["bank"], request["row"] = kind.value, bank, row
             request["column"], request["gap"] = 2 * burst, gap
-            request["data"] = random_numbers(np.random.default_rng(number), config.burst_bytes)
+            request["data"] = random_numbers(
+                np.random.default_rng(number), config.memory.burst_bytes
+            )
         pim = operation_stream(config, [operation for part in parts for operation in part])
         check_round(channel_of(name), requests, pim, ROWS, content)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hw.memory.commands import Command
+from hw.protocol.commands import Command
 from sim.traffic import __main__ as command_line
 from sim.traffic import stretches as module
 from sim.traffic.run import Totals, TrafficError

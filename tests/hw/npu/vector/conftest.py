@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from hw.arith import bf16
-from hw.isa import OPERANDS, Format, Queue
 from hw.npu.vector.units import VectorUnits
+from hw.program.instruction_set import OPERANDS, Format, Queue
 
 #: What a write port says.
 _RESULT = ("enable", "address", "format", "data")
@@ -38,8 +38,8 @@ def tile():
 def bench(config, tile):
     """Return vector units, and a testbench that is the tile memory around them."""
     dut = VectorUnits(config)
-    lanes = config.lanes
-    units = range(config.vector_units)
+    lanes = config.npu.lanes
+    units = range(config.npu.vector_units)
     ports = [getattr(dut, f"{name}_{unit}") for unit in units for name in "abc"]
     results = [getattr(dut, f"o_{unit}") for unit in units]
 

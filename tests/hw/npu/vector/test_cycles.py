@@ -1,10 +1,8 @@
-from dataclasses import replace
-
 import pytest
 
-from hw.isa import Element, Function, Opcode
 from hw.npu.vector.cycles import cycles
 from hw.presets import TINY
+from hw.program.instruction_set import Element, Function, Opcode
 
 
 def duration(opcode, rows, n, function=0, m=0, config=TINY):
@@ -38,6 +36,6 @@ def test_tail_takes_a_cycle_a_token_rounded_up_to_the_partial_sums():
 
 
 def test_transpose_moves_a_block_in_its_height_plus_its_width():
-    config = replace(TINY, lanes=8)
+    config = TINY.replace(lanes=8)
     once, twice = (duration(Opcode.TRANSPOSE, 8, n, config=config) for n in (8, 16))
     assert twice - once == 8 + 8

@@ -6,8 +6,8 @@ import pytest
 from hw.arith import bf16
 from hw.arith.binary32 import add
 from hw.arith.elementary import exp
-from hw.isa import Element, Format, Function, Reduce
 from hw.npu.vector import golden
+from hw.program.instruction_set import Element, Format, Function, Reduce
 
 UNIT = {"lanes": 4, "partial_sums": 4}
 

@@ -1,19 +1,17 @@
 """Instructions that follow each other closely: values and cycles of random sequences."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from hw.arith import bf16
-from hw.isa import Element, Format, Function, Norm, Opcode
 from hw.npu.vector import golden
 from hw.npu.vector.cycles import cycles, issue_cycles
+from hw.npu.vector.issue.schedule import Route, Schedule, route_of
 from hw.npu.vector.ports import CONTEXTS
-from hw.npu.vector.schedule import Route, Schedule, route_of
 from hw.presets import TINY
+from hw.program.instruction_set import Element, Format, Function, Norm, Opcode
 
-UNIT = {"lanes": TINY.lanes, "partial_sums": TINY.vector_partial_sums}
+UNIT = {"lanes": TINY.npu.lanes, "partial_sums": TINY.npu.vector_partial_sums}
 ONE = int(np.float32(1).view(np.uint32))
 OUT = 0x18000
 BASES = {"a": 0x00000, "b": 0x08000, "c": 0x10000, "o": OUT}
@@ -78,8 +76,8 @@ def check_sequence(execute_stream, tile, kinds, rng, config=TINY):
     instructions, expected = [], []
     for index, (opcode, function) in enumerate(kinds):
         rows = int(rng.integers(1, 4))
-        n = int(rng.integers(1, 7)) * TINY.lanes
-        live = n - int(rng.integers(0, TINY.lanes)) if opcode == Opcode.SOFTMAX else n
+        n = int(rng.integers(1, 7)) * TINY.npu.lanes
+        live = n - int(rng.integers(0, TINY.npu.lanes)) if opcode == Opcode.SOFTMAX else n
         a, b, c = (rng.standard_normal((rows, n)).astype(np.float32) for _ in range(3))
         b, c = bf16.round(b), bf16.round(c)
         places = {name: base + 0x400 * index for name, base in BASES.items()}
@@ -116,7 +114,7 @@ def test_of_overlapping_instructions_that_write_the_same_place_the_last_counts(
 ):
     memory = tile()
     rng = np.random.default_rng(units)
-    config = replace(TINY, vector_units=units)
+    config = TINY.replace(vector_units=units)
     formats = {"a_format": Format.BINARY32, "b_format": Format.BF16, "o_format": Format.BF16}
     shared = {"opcode": kind, "overlap": 1, "rows": 3, "n": 8, "m": 3, "x": ONE, "o": OUT}
     shared |= formats | {f"{name}_stride": STRIDE for name in "abco"}
@@ -135,7 +133,7 @@ def test_of_overlapping_instructions_that_write_the_same_place_the_last_counts(
     assert taken[1] < done[0]
     a, b, c = numbers[-1]
     if kind == Opcode.TAIL:
-        want = golden.tail(None, b[:, :3], c, partial_sums=TINY.vector_partial_sums)
+        want = golden.tail(None, b[:, :3], c, partial_sums=TINY.npu.vector_partial_sums)
     elif kind == Opcode.SOFTMAX:
         want = golden.softmax(a, 1.0, **UNIT)
     else:
@@ -155,7 +153,7 @@ def test_random_sequences_equal_the_golden_model(execute_stream, tile, seed):
 def test_random_sequences_on_several_units(execute_stream, tile, units):
     rng = np.random.default_rng(units)
     kinds = [KINDS[k] for k in rng.integers(0, len(KINDS), 4) for _ in range(rng.integers(2, 4))]
-    check_sequence(execute_stream, tile, kinds, rng, replace(TINY, vector_units=units))
+    check_sequence(execute_stream, tile, kinds, rng, TINY.replace(vector_units=units))
 
 
 @pytest.mark.slow
@@ -177,5 +175,5 @@ def test_without_overlap_an_instruction_waits_for_the_one_before(execute_stream,
 def test_short_functions_are_taken_within_eight_cycles_beyond_their_work(execute_stream, tile):
     gelu = {"opcode": Opcode.FUNCTION, "function": Function.GELU_TANH, "rows": 1, "n": 16}
     taken, _done = execute_stream(TINY, tile(), [gelu | {"o": OUT, "overlap": 1}] * 8)
-    work = 2 * 16 // TINY.lanes
+    work = 2 * 16 // TINY.npu.lanes
     assert (taken[-1] - taken[0]) / 7 <= work + 8

@@ -1,16 +1,15 @@
 # amaranth: UnusedElaboratable=no
 import itertools
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from hw.arith import bf16
-from hw.isa import Element, Format, Function, Norm, Opcode, Reduce
 from hw.npu.vector import golden
 from hw.npu.vector.cycles import cycles
 from hw.npu.vector.unit import VectorUnit
 from hw.presets import TINY
+from hw.program.instruction_set import Element, Format, Function, Norm, Opcode, Reduce
 
 A, B, C, OUT = 0x00000, 0x08000, 0x10000, 0x18000
 FORMATS = list(Format)
@@ -78,7 +77,7 @@ def test_elementwise_equals_golden_model_in_all_formats(execute, tile, lanes):
         memory.put(A + 0x800 * f, 128, a, f)
         memory.put(B + 0x800 * f, 64, b, f)
     cases = [(e, *fs) for e in Element for fs in itertools.product(FORMATS, FORMATS, FORMATS)]
-    cases = cases if lanes == TINY.lanes else cases[::5]
+    cases = cases if lanes == TINY.npu.lanes else cases[::5]
     instructions = [
         operation(Opcode.ELEMENTWISE, function=element, rows=rows, n=n)
         | operand("a", A + 0x800 * fa, 128, fa)
@@ -87,7 +86,7 @@ def test_elementwise_equals_golden_model_in_all_formats(execute, tile, lanes):
         for index, (element, fa, fb, fo) in enumerate(cases)
     ]
 
-    config = replace(TINY, lanes=lanes)
+    config = TINY.replace(lanes=lanes)
     durations = execute(config, memory, instructions)
 
     for (element, fa, fb, fo), each in zip(cases, instructions, strict=True):
@@ -126,7 +125,7 @@ def test_function_equals_golden_model(execute, tile, function):
 @pytest.mark.parametrize("lanes", [2, 4, 8])
 def test_rms_norm_equals_golden_model(execute, tile, lanes):
     cases = [(1, 8, 0, 0, 0), (3, 16, 1, 0, 1), (2, 40, 1, 1, 0), (19, 24, 0, 1, 1)]
-    cases = cases if lanes == TINY.lanes else cases[2:]
+    cases = cases if lanes == TINY.npu.lanes else cases[2:]
     memory = tile()
     instructions, expected = [], []
     for index, (rows, n, fa, fb, fo) in enumerate(cases):
@@ -150,12 +149,12 @@ def test_rms_norm_equals_golden_model(execute, tile, lanes):
                 inv_n=inv_n,
                 epsilon=epsilon,
                 lanes=lanes,
-                partial_sums=TINY.vector_partial_sums,
+                partial_sums=TINY.npu.vector_partial_sums,
                 o_format=fo,
             )
         )
 
-    config = replace(TINY, lanes=lanes)
+    config = TINY.replace(lanes=lanes)
     durations = execute(config, memory, instructions)
 
     for (*shape, _fa, _fb, fo), each, o in zip(cases, instructions, expected, strict=True):
@@ -166,7 +165,7 @@ def test_rms_norm_equals_golden_model(execute, tile, lanes):
 @pytest.mark.parametrize("lanes", [2, 4, 8])
 def test_rotary_equals_golden_model(execute, tile, lanes):
     cases = [(1, 1, 8, 0, 1, 0), (3, 2, 16, 1, 1, 1), (18, 4, 8, 1, 0, 0), (2, 3, 24, 0, 0, 1)]
-    cases = cases if lanes == TINY.lanes else cases[1:3]
+    cases = cases if lanes == TINY.npu.lanes else cases[1:3]
     memory = tile()
     instructions, expected = [], []
     for index, (rows, heads, n, fa, fb, fo) in enumerate(cases):
@@ -185,7 +184,7 @@ def test_rotary_equals_golden_model(execute, tile, lanes):
         o = golden.rotary(stored(a, fa).reshape(rows, heads, n), table, fo)
         expected.append(o.reshape(rows, heads * n))
 
-    config = replace(TINY, lanes=lanes)
+    config = TINY.replace(lanes=lanes)
     durations = execute(config, memory, instructions)
 
     for (rows, heads, n, *_, fo), each, o in zip(cases, instructions, expected, strict=True):
@@ -220,10 +219,10 @@ def test_reduce_equals_golden_model(execute, tile, lanes):
             | operand("o", OUT + 0x1000 * index, 0x40, fo)
             | {"x": int(scale.view(np.uint32))}
         )
-        unit = {"lanes": lanes, "partial_sums": TINY.vector_partial_sums}
+        unit = {"lanes": lanes, "partial_sums": TINY.npu.vector_partial_sums}
         expected.append(golden.reduce(operation_, stored(a, fa), scale=scale, o_format=fo, **unit))
 
-    config = replace(TINY, lanes=lanes)
+    config = TINY.replace(lanes=lanes)
     durations = execute(config, memory, instructions)
 
     for (rows, *what), each, o in zip(cases, instructions, expected, strict=True):
@@ -250,7 +249,7 @@ def test_gelu_may_replace_its_operand(execute, tile):
 @pytest.mark.parametrize("lanes", [2, 4, 8])
 def test_norm_equals_golden_model(execute, tile, lanes):
     cases = [(1, 8, 0, 0, 0), (3, 16, 1, 0, 1), (2, 40, 1, 1, 0), (19, 24, 0, 1, 1)]
-    cases = cases if lanes == TINY.lanes else cases[2:]
+    cases = cases if lanes == TINY.npu.lanes else cases[2:]
     memory = tile()
     instructions, expected = [], []
     for index, (rows, n, fa, fb, fo) in enumerate(cases):
@@ -276,12 +275,12 @@ def test_norm_equals_golden_model(execute, tile, lanes):
                 inv_n=inv_n,
                 epsilon=epsilon,
                 lanes=lanes,
-                partial_sums=TINY.vector_partial_sums,
+                partial_sums=TINY.npu.vector_partial_sums,
                 o_format=fo,
             )
         )
 
-    config = replace(TINY, lanes=lanes)
+    config = TINY.replace(lanes=lanes)
     durations = execute(config, memory, instructions)
 
     for (*shape, _fa, _fb, fo), each, o in zip(cases, instructions, expected, strict=True):
@@ -292,7 +291,7 @@ def test_norm_equals_golden_model(execute, tile, lanes):
 @pytest.mark.parametrize(("lanes", "partial_sums"), [(4, 4), (1, 4), (2, 8), (8, 4)])
 def test_softmax_equals_golden_model(execute, tile, lanes, partial_sums):
     cases = [(1, 1), (2, 3), (1, 16), (5, 21), (18, 10), (4, 50)]
-    cases = cases if lanes == TINY.lanes else cases[3:4]
+    cases = cases if lanes == TINY.npu.lanes else cases[3:4]
     scale = np.float32(0.176776695)
     memory = tile()
     instructions, expected = [], []
@@ -313,7 +312,7 @@ def test_softmax_equals_golden_model(execute, tile, lanes, partial_sums):
         )
         expected.append(golden.softmax(a, scale, lanes=lanes, partial_sums=partial_sums))
 
-    config = replace(TINY, lanes=lanes, vector_partial_sums=partial_sums)
+    config = TINY.replace(lanes=lanes, vector_partial_sums=partial_sums)
     durations = execute(config, memory, instructions)
 
     for (rows, n), each, o in zip(cases, instructions, expected, strict=True):
@@ -326,7 +325,7 @@ def test_softmax_equals_golden_model(execute, tile, lanes, partial_sums):
 @pytest.mark.parametrize("lanes", [1, 4, 8])
 def test_tail_equals_golden_model_with_weights_at_any_place(execute, tile, lanes):
     cases = [(1, 8, 7, 0, 0), (2, 16, 3, 1, 0), (3, 8, 1, 1, 1), (2, 8, 0, 1, 0), (2, 8, 12, 1, 1)]
-    cases = cases if lanes == TINY.lanes else cases[1:5:3]
+    cases = cases if lanes == TINY.npu.lanes else cases[1:5:3]
     memory = tile()
     instructions, expected = [], []
     for index, (heads, n, tokens, function, fo) in enumerate(cases):
@@ -349,12 +348,12 @@ def test_tail_equals_golden_model_with_weights_at_any_place(execute, tile, lanes
                 a if function else None,
                 b,
                 c,
-                partial_sums=TINY.vector_partial_sums,
+                partial_sums=TINY.npu.vector_partial_sums,
                 o_format=fo,
             )
         )
 
-    config = replace(TINY, lanes=lanes)
+    config = TINY.replace(lanes=lanes)
     durations = execute(config, memory, instructions)
 
     for (heads, n, *_, fo), each, o in zip(cases, instructions, expected, strict=True):
@@ -385,7 +384,7 @@ def test_argmax_equals_golden_model(execute, tile, lanes):
         )
         expected.append(golden.argmax(a))
 
-    config = replace(TINY, lanes=lanes)
+    config = TINY.replace(lanes=lanes)
     durations = execute(config, memory, instructions)
 
     for (rows, n), each, o in zip(shapes, instructions, expected, strict=True):
@@ -405,11 +404,13 @@ def test_transpose_writes_columns_to_their_banks(execute, tile, lanes):
     instruction = operation(Opcode.TRANSPOSE, rows=rows, n=n, c_stride=c_stride)
     instruction |= operand("a", A, 0x80) | operand("o", OUT, o_stride)
 
-    config = replace(TINY, lanes=lanes)
+    config = TINY.replace(lanes=lanes)
     durations = execute(config, memory, [instruction])
 
     columns = golden.transpose(bf16.to_bits(a))
-    offsets = golden.transpose_offsets(n, banks=config.banks, o_stride=o_stride, c_stride=c_stride)
+    offsets = golden.transpose_offsets(
+        n, banks=config.memory.banks, o_stride=o_stride, c_stride=c_stride
+    )
     for offset, column in zip(offsets, columns, strict=True):
         before[OUT + offset :][: 2 * rows] = column.view(np.uint8)
     check(memory.bytes, before, lanes)
@@ -433,7 +434,7 @@ def test_partial_sums_below_adder_latency_are_rejected():
         ValueError,
         match=r"^vector_partial_sums must be at least 3, the latency of an adder, not 2$",
     ):
-        VectorUnit(replace(TINY, vector_partial_sums=2))
+        VectorUnit(TINY.replace(vector_partial_sums=2))
 
 
 def test_an_instruction_finds_nothing_of_the_one_before(execute, tile):

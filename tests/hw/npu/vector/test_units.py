@@ -1,16 +1,14 @@
 """Several vector units: what they write and when, beside one unit and the formula."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from hw.isa import INSTRUCTIONS, Opcode, Queue
 from hw.npu.vector.cycles import cycles
-from hw.npu.vector.schedule import Schedule
+from hw.npu.vector.issue.schedule import Schedule
 from hw.npu.vector.units import VectorUnits
 from hw.presets import TINY
+from hw.program.instruction_set import INSTRUCTIONS, Opcode, Queue
 
 #: Every operation with each of its functions.
 KINDS = [
@@ -25,7 +23,7 @@ SPACE = 0x10000  #: bytes of the tile for each operand of an instruction
 def random_instruction(rng, config, kind, place=0, most_rows=10):
     """Return an instruction on the tile's bytes as they are; its results do not share bytes."""
     opcode, function = kind
-    lanes, run = config.lanes, Schedule.of(config).run
+    lanes, run = config.npu.lanes, Schedule.of(config).run
     rows = int(rng.integers(1, most_rows + 1))
     n = lanes * int(rng.integers(1, 4))
     if opcode == Opcode.TRANSPOSE:
@@ -46,7 +44,7 @@ def random_instruction(rng, config, kind, place=0, most_rows=10):
 
 def check_units(execute, tile, kinds, rng, units, most_rows):
     """Compare the bytes that several units write with those of one, and the cycles they take."""
-    config = replace(TINY, vector_units=units)
+    config = TINY.replace(vector_units=units)
     instructions = [
         random_instruction(rng, config, kind, place, most_rows) for place, kind in enumerate(kinds)
     ]
@@ -75,16 +73,16 @@ def test_several_units_write_what_one_writes_in_groups_of_rows(execute, tile, se
 
 
 def test_rows_are_dealt_in_turn(execute, tile):
-    config = replace(TINY, vector_units=4)
+    config = TINY.replace(vector_units=4)
     add = {"opcode": Opcode.ELEMENTWISE, "function": 0, "n": 16, "o": 0x18000}
     add |= {"a_stride": 32, "o_stride": 32}
     durations = execute(config, tile(), [add | {"rows": rows} for rows in range(1, 10)])
-    assert durations == [-(-rows // 4) * 16 // TINY.lanes + 7 for rows in range(1, 10)]
+    assert durations == [-(-rows // 4) * 16 // TINY.npu.lanes + 7 for rows in range(1, 10)]
 
 
 def test_units_are_in_step():
     """Every unit is ready, busy and done when the first one is, whatever its share of the rows."""
-    config = replace(TINY, vector_units=4)
+    config = TINY.replace(vector_units=4)
     dut = VectorUnits(config)
     sim = Simulator(dut)
     sim.add_clock(1e-9)

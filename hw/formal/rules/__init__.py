@@ -1,0 +1,1 @@
+"""The rules of a memory channel as properties."""

@@ -1,1 +1,0 @@
-"""The memory channel: DRAM cells, banks, timing, commands and the controller."""

@@ -1,0 +1,1 @@
+"""Memories of the tile: activations, lane buffers, weight ring, row lists."""

@@ -1,0 +1,1 @@
+"""PIM units: instructions of a PIM queue become operations of its channel."""

@@ -1,0 +1,1 @@
+"""The vector lanes, and what is between them: sums, largest elements, transposition."""

@@ -1,1 +1,0 @@
-"""Processing in memory: MAC units, vector buffer, command sequencing, the DRAM die."""

@@ -1,0 +1,1 @@
+"""What controller and die have agreed on: commands, timing, addresses, results."""

@@ -1,0 +1,1 @@
+"""Attention: where keys and values lie, and the instructions that use them."""

@@ -1,0 +1,1 @@
+"""Checks of programs by the host: footprints, hazards, legality."""

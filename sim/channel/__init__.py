@@ -1,0 +1,1 @@
+"""A whole memory channel under the compiled engine, and streams to drive it with."""

@@ -1,0 +1,1 @@
+"""Devices that run programs: the RTL under either engine, against the reference."""

@@ -1,0 +1,1 @@
+"""The protocol monitor: command traces against the rules of a channel, by absolute times."""
