@@ -1,5 +1,8 @@
 """Fixtures shared by the tests of the RTL."""
 
+from dataclasses import replace
+from functools import cache
+
 import pytest
 from amaranth.sim import Simulator
 
@@ -19,5 +22,35 @@ def simulate():
             if not sim.advance():
                 return
         pytest.fail(f"A testbench is still running after {deadline} cycles")
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_iteration():
+    """Run one iteration of eight requests, all at one position, on a compiled device (``tiny``).
+
+    Returns program and result; the values are those of memories that nobody has filled.
+    """
+    from hw.presets import TINY
+    from scheduler.host import Host
+    from scheduler.models.weights import random_weights
+    from scheduler.serving.request import Request
+    from sim.devices.compiled_device import RtlDevice
+
+    compiled = cache(RtlDevice)
+
+    @cache
+    def run(shape, schedule, position, config=TINY):
+        device = compiled(config)
+        device.reset()
+        host = Host(config, device, random_weights(shape), schedule, check=False)
+        for number in range(8):
+            host.submit(Request(number, (0,) * (position + 1), 1))
+        iteration = host.scheduler.next_iteration()
+        parts = iteration.sub_batches
+        moved = [tuple(replace(step, position=position) for step in steps) for steps in parts]
+        program = host.compile(replace(iteration, sub_batches=tuple(moved)))
+        return program, device.run(program)
 
     return run

@@ -30,7 +30,7 @@ from scheduler.commands.variants import Progress as News
 from scheduler.commands.variants import Variant as DeviceVariant
 from scheduler.compiler.iteration_program import Schedule
 from scheduler.models.weights import load_prompts
-from scheduler.report.interleaving import explain_interleaving
+from scheduler.report.interleaving import compare_interleaving
 from scheduler.report.tables import Variant, variant_rows, variants_table
 from scheduler.report.timeline import draw_timeline, save_figure
 from sim.device import DeviceError
@@ -240,7 +240,9 @@ def _report(
         for outcome in outcomes
     ]
     console.print(variants_table(variants))
-    console.print(explain_interleaving(outcomes), highlight=False)
+    if comparison := compare_interleaving(outcomes):
+        console.print(comparison.table())
+        console.print(comparison.text(), highlight=False)
     checked = sum(outcome.commands for outcome in outcomes)
     worst = max(outcome.float64_error for outcome in outcomes)
     console.print(

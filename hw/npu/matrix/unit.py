@@ -114,6 +114,16 @@ class MatrixUnit(wiring.Component):
         return config.npu.array_rows * row_pieces(config)
 
     @staticmethod
+    def period_of(config: TileConfig, rows: int) -> int:
+        """Return the cycles from a GEMM of ``rows`` rows to the next one, at least.
+
+        >>> from hw.presets import TINY
+        >>> [MatrixUnit.period_of(TINY, rows) for rows in (1, 4, 8)]
+        [5, 5, 8]
+        """
+        return max(rows, MatrixUnit.weight_cycles_of(config), Accumulator.interval)
+
+    @staticmethod
     def latency_of(config: TileConfig) -> int:
         """Return :attr:`latency`, without building a unit."""
         array = SystolicArray.latency_of(config.npu.array_rows)

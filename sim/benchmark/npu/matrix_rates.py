@@ -7,7 +7,6 @@ import numpy as np
 from amaranth.sim._async import SimulatorContext
 
 from hw.config import Config
-from hw.npu.matrix.accumulator import Accumulator
 from hw.npu.matrix.unit import MatrixUnit
 from hw.presets import TINY
 from sim.engine.amaranth import simulator
@@ -15,7 +14,6 @@ from sim.engine.amaranth import simulator
 __all__ = [
     "Shape",
     "gemm_cycles",
-    "period",
     "scale_sim_cycles",
     "scale_sim_formula",
     "shaped",
@@ -54,11 +52,6 @@ def shaped(rows: int, columns: int, arrays: int = 1) -> Config:
         weight_ring_bytes=max(4 * tile, channels * TINY.memory.burst_bytes),
         accumulator_rows=64,
     )
-
-
-def period(config: Config, m: int) -> int:
-    """Return the cycles from a weight tile to the next: the formula of the matrix unit."""
-    return max(m, MatrixUnit.weight_cycles_of(config), Accumulator.interval)
 
 
 def gemm_cycles(config: Config, tiles: int, m: int) -> list[int]:
@@ -106,7 +99,7 @@ def utilisation(config: Config, rows: Iterator[int], tiles: int = 5) -> Iterator
     """Yield for each number of rows: it, the period measured, its formula, cycles lost to it."""
     for m in rows:
         steps = np.diff(gemm_cycles(config, tiles, m))
-        formula = period(config, m)
+        formula = MatrixUnit.period_of(config, m)
         yield m, int(steps.max()), formula, int((steps - formula).sum())
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from hw.npu.matrix.unit import MatrixUnit
 from hw.npu.vector.cycles import cycles as vector_cycles
 from hw.presets import PAPER, TINY
 from hw.program.assembly import assemble
@@ -17,7 +18,6 @@ from sim.benchmark.npu.array_scale import Cost, compile_and_run, elaborate, expo
 from sim.benchmark.npu.matrix_rates import (
     Shape,
     gemm_cycles,
-    period,
     scale_sim_cycles,
     scale_sim_formula,
     shaped,
@@ -79,7 +79,7 @@ def _gemms() -> Section:
                 f"{size[0]} × {size[1]}",
                 f"{shape.m} × {shape.k} × {shape.n}",
                 f"{ours}",
-                f"{period(config, shape.m) * tiles}",
+                f"{MatrixUnit.period_of(config, shape.m) * tiles}",
                 "not installed" if counted is None else f"{counted}",
                 f"{formula}",
                 f"{formula / ours:.2f} ×",

@@ -10,7 +10,6 @@ from sim.benchmark.npu import page as npu
 from sim.benchmark.npu.matrix_rates import (
     Shape,
     gemm_cycles,
-    period,
     scale_sim_cycles,
     scale_sim_formula,
     shaped,
@@ -26,7 +25,7 @@ def test_tiles_follow_at_the_period_of_the_formula_over_random_shapes(seed):
     config = shaped(rows, columns, min(arrays, 2))
     m, tiles = int(rng.integers(1, 3 * rows)), int(rng.integers(2, 5))
     completions = gemm_cycles(config, tiles, m)
-    assert set(np.diff(completions)) == {period(config, m)}, (config.name, m)
+    assert set(np.diff(completions)) == {MatrixUnit.period_of(config, m)}, (config.name, m)
     # The first one: its weights, then its rows through the array.
     ready = max(1, MatrixUnit.weight_cycles_of(config) - 1)
     assert completions[0] == 1 + ready + MatrixUnit.latency_of(config) + m - 1
