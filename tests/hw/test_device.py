@@ -53,8 +53,8 @@ class Builder:
 
 
 @pytest.fixture(params=[RtlDevice, SimulatedDevice], ids=["compiled", "simulated"])
-def device(request):
-    return request.param(TINY)
+def device(request, powered):
+    return powered(request.param)
 
 
 def memory(seed):
@@ -511,8 +511,8 @@ def test_address_outside_of_a_memory_stops_the_device(device):
         device.run(build.program(([], []), {}))
 
 
-def test_both_engines_give_the_same_in_the_same_cycles():
-    devices = [RtlDevice(TINY), SimulatedDevice(TINY)]
+def test_both_engines_give_the_same_in_the_same_cycles(powered):
+    devices = [powered(RtlDevice), powered(SimulatedDevice)]
     for again in (False, True):
         for parts in ((dense,), (attention,), (dense, attention)):
             build = Builder()
@@ -541,8 +541,8 @@ def test_both_engines_give_the_same_in_the_same_cycles():
 
 
 @pytest.mark.parametrize("kind", [RtlDevice, SimulatedDevice])
-def test_memories_return_to_a_snapshot(kind):
-    device = kind(TINY)
+def test_memories_return_to_a_snapshot(powered, kind):
+    device = powered(kind)
     device.write(1, 0x40, b"before")
     snapshot = device.snapshot()
     device.write(1, 0x40, b"after!")

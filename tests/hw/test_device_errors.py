@@ -26,14 +26,9 @@ KINDS = [
 ]
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def device(request):
-    return request.param(TINY)
-
-
-@pytest.fixture(autouse=True)
-def power_up(device):
-    device.reset()
+@pytest.fixture(params=KINDS)
+def device(request, powered):
+    return powered(request.param)
 
 
 def program(text):
