@@ -21,6 +21,11 @@ class ControllerConfig:
         Cycles from which a request bars younger ones.
     postpone
         Refreshes that may be postponed or pulled in.
+    blocked_order
+        Who goes first with one row buffer, where tiles and ordinary requests block each other
+        (:mod:`hw.controller.pim.tile_order`): "pim_first", the tiles of a header are not parted
+        (Newton), "memory_first", a tile waits until no request is pending, or "accepted", the order
+        of acceptance. With two row buffers it means nothing.
     pim_commands
         How GEMVs are done: "gemv", one PIM_GEMV each (NeuPIMs), or "separate", a PIM_DOTPRODUCT a
         column and a PIM_RDRESULT a result (Newton).
@@ -34,11 +39,13 @@ class ControllerConfig:
     write_low: int = 2
     age: int = 1024
     postpone: int = 8
+    blocked_order: str = "pim_first"
     pim_commands: str = "gemv"
     pim_header: bool = True
 
     def __post_init__(self) -> None:
-        check_counts(self, others=("pim_commands", "pim_header"), may_be_zero=("write_low",))
+        check_counts(self, others=("blocked_order", "pim_commands", "pim_header"), may_be_zero=("write_low",))
+        check_choice(self, "blocked_order", ("pim_first", "memory_first", "accepted"))
         check_choice(self, "pim_commands", ("gemv", "separate"))
         check_choice(self, "pim_header", (True, False))
         if self.write_low >= self.write_high or self.write_high > self.write_queue:

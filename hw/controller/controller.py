@@ -283,6 +283,7 @@ class Controller(wiring.Component):
             pim.pop.eq(arbiter.take_pim | tiles.header | m.submodules.vector_row.skip),
             tiles.head.eq(pim.head),
             tiles.head_valid.eq(pim.valid),
+            tiles.pending.eq((reads.count != 0) | (writes.count != 0)),
             tiles.clear.eq(m.submodules.rows.tile_clear & ~before_tile),
             tiles.fits.eq(m.submodules.refresh.fits),
             tiles.aged.eq(reads.needs_row | writes.needs_row),

@@ -21,6 +21,10 @@ Where there are vector bursts, one of them comes after each burst of an aged req
 the GEMV that reads its half of the vector buffer, and one from a row opens that row first. It waits
 itself for the earlier writes to its row and one burst of an aged request.
 
+With one row buffer and tiles that go first, a request waits for the header that is in progress when
+it is accepted, before it can be the oldest: until that header is parted, and the tile that runs
+then has ended. The next header comes behind it.
+
 A tile that is the oldest waits for a refresh and for the ACTs of four aged requests, and lasts,
 longer than alone: each command with results yields to one burst of an aged request.
 """
@@ -126,4 +130,8 @@ def response_bound(
     entries = config.controller.read_queue + config.controller.write_queue + 1
     if tile is None:
         tile = longest_tile(config)
-    return entries * oldest_cycles(config, tile, vector_bursts=vector_bursts)
+    bound = entries * oldest_cycles(config, tile, vector_bursts=vector_bursts)
+    if config.pim.row_buffers == 1 and config.controller.blocked_order == "pim_first":
+        bound += config.controller.postpone * config.memory.timing.nREFI
+        bound += _with_yields(config, tile) + _refresh_cycles(config)
+    return bound

@@ -43,8 +43,13 @@ def tile_layout(config: ChannelConfig) -> data.StructLayout:
     ----------
     valid, row
         A tile was accepted and has not ended; its row.
-    end
-        It ends: PIM_PRECHARGE issues in this cycle.
+    holds
+        Requests accepted in this cycle wait for it, if their rows conflict.
+    end, rests
+        They wait no longer, from the next cycle on; but they rest.
+    fresh
+        It was accepted in the cycle before, while requests wait for an earlier one: those to its
+        very row go first.
     resting, rested_row
         The tile before ended less than nRP cycles ago; its row.
     rested
@@ -52,7 +57,17 @@ def tile_layout(config: ChannelConfig) -> data.StructLayout:
     """
     row = bus_layout(config)["row"].shape
     return data.StructLayout(
-        {"valid": 1, "row": row, "end": 1, "resting": 1, "rested_row": row, "rested": 1}
+        {
+            "valid": 1,
+            "row": row,
+            "holds": 1,
+            "end": 1,
+            "rests": 1,
+            "fresh": 1,
+            "resting": 1,
+            "rested_row": row,
+            "rested": 1,
+        }
     )
 
 

@@ -26,7 +26,8 @@ class RequestQueue(wiring.Component):
     - it is a write and waits for reads that were accepted before it, to the same address (a read
       does not wait for a write, whose data are forwarded);
     - it was accepted after a tile whose row conflicts with its own, and that tile has not ended
-      (``held``), or ended less than nRP cycles ago (``resting``);
+      (``held``), or ended less than nRP cycles ago (``resting``); where tiles go first, after the
+      first tile of a header, until the last has ended or a tile comes that wants its row;
     - the oldest entry is aged (it has been the oldest for ``age`` cycles, and is free) and in the
       same bank.
 
@@ -154,15 +155,17 @@ class RequestQueue(wiring.Component):
                 self.activated & (source.bank == self.active_bank) & (source.row == self.active_row)
             )
             taken = self.take & picked[i]
+            released = self.tile.end | (valid[i] & self._goes_first(entry))
             m.d.comb += [
                 leaves[i].eq(taken & (entry.left == 1) & ~joins[i]),
                 source.eq(Mux(valid[i], entry, incoming)),
                 updated.eq(source),
                 updated.wait.eq(source.wait & ~self.served),
                 updated.hit.eq((source.hit | opens) & ~self.close.bit_select(source.bank, 1)),
-                updated.held.eq(source.held & ~self.tile.end),
+                updated.held.eq(source.held & ~released),
                 updated.resting.eq(
-                    (source.resting & ~self.tile.rested) | (source.held & self.tile.end & rests)
+                    (source.resting & ~self.tile.rested)
+                    | (source.held & released & self.tile.rests & rests)
                 ),
                 updated.left.eq(source.left + joins[i] - taken),
             ]
@@ -208,7 +211,7 @@ class RequestQueue(wiring.Component):
             incoming.slot.eq(free_slot),
             incoming.wait.eq(self.wait),
             incoming.hit.eq(self.hit),
-            incoming.held.eq(self.tile.valid & rows_conflict(config, self.row, self.tile.row)),
+            incoming.held.eq(self.tile.holds & rows_conflict(config, self.row, self.tile.row)),
             incoming.resting.eq(
                 self.tile.resting & rows_conflict(config, self.row, self.tile.rested_row)
             ),
@@ -285,6 +288,10 @@ class RequestQueue(wiring.Component):
             m.d.comb += getattr(self, name).eq(getattr(candidates, name))
         return candidates.picked
 
+    def _goes_first(self, entry) -> Value:
+        """Return whether a held entry was accepted before the present tile, to the same row."""
+        return self.tile.fresh & (entry.row == self.tile.row)
+
     def _look(self, m: Module, entries: list, valid: list):
         """Tell what else others have to know of the entries."""
         config = self._config
@@ -293,7 +300,7 @@ class RequestQueue(wiring.Component):
             at_vector = (entry.bank == self.vector_bank) & (entry.row == self.vector_row)
             before_vector.append(present & at_vector)
             conflict = rows_conflict(config, entry.row, self.tile.row)
-            before_tile.append(present & ~entry.held & conflict)
+            before_tile.append(present & (~entry.held | self._goes_first(entry)) & conflict)
         m.d.comb += [
             self.before_vector.eq(Cat(before_vector).any()),
             self.before_tile.eq(self.tile.valid & Cat(before_tile).any()),
