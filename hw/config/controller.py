@@ -44,7 +44,9 @@ class ControllerConfig:
     pim_header: bool = True
 
     def __post_init__(self) -> None:
-        check_counts(self, others=("blocked_order", "pim_commands", "pim_header"), may_be_zero=("write_low",))
+        check_counts(
+            self, others=("blocked_order", "pim_commands", "pim_header"), may_be_zero=("write_low",)
+        )
         check_choice(self, "blocked_order", ("pim_first", "memory_first", "accepted"))
         check_choice(self, "pim_commands", ("gemv", "separate"))
         check_choice(self, "pim_header", (True, False))

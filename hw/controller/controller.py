@@ -284,6 +284,7 @@ class Controller(wiring.Component):
             tiles.head.eq(pim.head),
             tiles.head_valid.eq(pim.valid),
             tiles.pending.eq((reads.count != 0) | (writes.count != 0)),
+            tiles.vector_waits.eq(m.submodules.vector_row.waits),
             tiles.clear.eq(m.submodules.rows.tile_clear & ~before_tile),
             tiles.fits.eq(m.submodules.refresh.fits),
             tiles.aged.eq(reads.needs_row | writes.needs_row),

@@ -7,7 +7,7 @@ from amaranth.hdl import *
 
 from hw.config import Config
 from hw.controller.refresh import longest_tile
-from hw.controller.response_bound import oldest_cycles
+from hw.controller.response_bound import oldest_request_cycles
 from hw.formal.coverage import coverage
 from hw.formal.geometry import (
     BLOCKED,
@@ -62,8 +62,8 @@ class Task:
 
 
 #: Cycles in which the oldest read, write and tile are served at the geometry of rule 6. Chosen: no
-#: search has broken them (52 of a read, 45 of a write, 55 of a tile are), and they are far below
-#: what :func:`hw.controller.response_bound.oldest_cycles` grants, so that a search reaches further.
+#: search has broken them (52 of a read, 45 of a write, 55 of a tile are), and they are below what
+#: :mod:`hw.controller.response_bound` grants, so that a search reaches further.
 LIMITS = (60, 60, 65)
 
 #: The same for the oldest PIM operation, if it is a vector burst.
@@ -111,7 +111,7 @@ def _refresh(config: Config) -> Proof:
 
 
 def _response(config: Config) -> Proof:
-    assert oldest_cycles(config, longest_tile(config)) >= max(LIMITS), "the bound is less"
+    assert oldest_request_cycles(config, longest_tile(config)) >= max(LIMITS), "the bound is less"
     return Proof(config, lambda proof: response_rules(proof, *LIMITS), tag_bits=2)
 
 

@@ -12,6 +12,7 @@ from sim.channel.compiled_channel import pim_dtype, request_dtype
 __all__ = [
     "TileShape",
     "random_requests",
+    "random_runs",
     "sequential_requests",
     "tiles",
     "with_vector_bursts",
@@ -51,6 +52,19 @@ def random_requests(
     requests["row"] = rng.integers(config.memory.rows // 2, size=count)
     requests["column"] = 2 * rng.integers(config.memory.bursts, size=count)
     _mix(requests, writes)
+    return requests
+
+
+def random_runs(config: Config, count: int, length: int, rng: np.random.Generator) -> np.ndarray:
+    """Return reads in runs of ``length`` bursts one behind the other, each of a random row."""
+    requests = np.zeros(count, request_dtype(config))
+    run, burst = np.divmod(np.arange(count), length)
+    runs = int(run[-1]) + 1
+    requests["bank"] = rng.integers(config.memory.banks, size=runs)[run]
+    requests["row"] = rng.integers(config.memory.rows // 2, size=runs)[run]
+    first = rng.integers(config.memory.bursts // length, size=runs)[run] * length
+    requests["column"] = 2 * (first + burst)
+    requests["kind"] = Request.READ.value
     return requests
 
 
@@ -124,7 +138,9 @@ class TileShape:
         return self.gemvs * self.slots if self.read else 0
 
 
-def tiles(config: Config, count: int, shape: TileShape, *, header: bool = True) -> np.ndarray:
+def tiles(
+    config: Config, count: int, shape: TileShape, *, header: bool = True, together: int = 0
+) -> np.ndarray:
     """Return PIM operations of tiles one behind the other, on rows of the upper half of a bank.
 
     Parameters
@@ -137,13 +153,15 @@ def tiles(config: Config, count: int, shape: TileShape, *, header: bool = True) 
         Of each.
     header
         Whether a HEADER announces them.
+    together
+        Tiles that a HEADER announces, those of one GEMV instruction; 0 is all of them.
     """
     groups = sorted(
         range(config.memory.groups), key=lambda group: group % config.memory.bank_groups
     )
     size = config.memory.groups + shape.gemvs + 1
-    operations = np.zeros(header + count * size, pim_dtype(config))
-    each = operations[int(header) :].reshape(count, size)
+    operations = np.zeros(count * size, pim_dtype(config))
+    each = operations.reshape(count, size)
     opens, gemvs, closes = each[:, : len(groups)], each[:, len(groups) : -1], each[:, -1]
     opens["operation"] = PimOperation.ACTIVATION.value
     opens["group"] = groups
@@ -156,11 +174,14 @@ def tiles(config: Config, count: int, shape: TileShape, *, header: bool = True) 
     gemvs["column"], gemvs["offset"], gemvs["slot"] = column, offset, slot
     gemvs["half"] = (np.arange(count) % 2)[:, None]
     closes["operation"] = PimOperation.PRECHARGE.value
-    if header:
-        operations[0]["operation"] = PimOperation.HEADER.value
-        operations[0]["tiles"] = count
-        operations[0]["length"] = tile_cycles_on_grid(config, shape.columns)
-    return operations
+    if not header:
+        return operations
+    starts = np.arange(0, count, together or count)
+    headers = np.zeros(len(starts), operations.dtype)
+    headers["operation"] = PimOperation.HEADER.value
+    headers["tiles"] = np.diff(np.append(starts, count))
+    headers["length"] = tile_cycles_on_grid(config, shape.columns)
+    return np.insert(operations, starts * size, headers)
 
 
 def with_vector_bursts(

@@ -11,15 +11,16 @@ __all__ = ["GEOMETRIES"]
 _BUSY = replace(TINY.memory.timing, nREFI=900, nRFC=60)
 
 #: Geometries by name. Their variety is chosen: ranks, bank groups, columns of 4 to 32 bytes,
-#: results of one beat and of several, one row buffer and two, subarrays, other timing, other orders
-#: of addresses; vectors from bursts of rows and from whole rows, no headers, GEMVs as single
-#: commands.
+#: results of one beat and of several, one row buffer, in each order, and two, subarrays, other
+#: timing, other orders of addresses; vectors from bursts of rows and from whole rows, no headers,
+#: GEMVs as single commands.
 GEOMETRIES: dict[str, Config] = {
     config.name: config
     for config in (
         PAPER,
         TINY.replace(name="tiny", timing=_BUSY),
         TINY.replace(name="blocked", timing=_BUSY, row_buffers=1, gwrite="row"),
+        TINY.replace(name="accepted", timing=_BUSY, row_buffers=1, blocked_order="accepted"),
         TINY.replace(name="subarrays", timing=_BUSY, subarrays=4, rows=64, pim_header=False),
         TINY.replace(
             name="two-ranks",
@@ -45,6 +46,7 @@ GEOMETRIES: dict[str, Config] = {
         TINY.replace(
             name="aim-timing",
             row_buffers=1,
+            blocked_order="memory_first",
             row_bytes=256,
             column_bytes=32,
             timing=AIM.memory.timing,

@@ -34,11 +34,12 @@ class TileOrder(wiring.Component):
     """Follows one tile from its first operation to its end.
 
     A tile is accepted when its first ACTIVATION is the oldest PIM operation and the tile before it
-    has ended (with *memory_first*, later); no ordinary request is accepted in that cycle, so that there is one order of
-    acceptance. Ordinary ACTs are ``barred`` while an activation waits for its turn, and, if the
-    header says that another tile follows, from nFAW cycles before its expected start on, as they
-    would fill the four-activate window. Without a header, or where the configuration has it
-    ignored, each tile may be the longest: the next is not expected before it is there.
+    has ended (with *memory_first*, later); no ordinary request is accepted in that cycle, so that
+    there is one order of acceptance. Ordinary ACTs are ``barred`` while an activation waits for its
+    turn, and, if the header says that another tile follows, from nFAW cycles before its expected
+    start on, as they would fill the four-activate window. Without a header, or where the
+    configuration has it ignored, each tile may be the longest: the next is not expected before it
+    is there.
 
     Members
     -------
@@ -46,6 +47,8 @@ class TileOrder(wiring.Component):
         The oldest PIM operation.
     pending : ``In(1)``
         An ordinary request is in a queue.
+    vector_waits : ``In(1)``
+        A GWRITE from a row, which is the oldest operation, waits for a write.
     clear : ``In(1)``
         Neither an open row nor an earlier request keeps the tile from its rows, in this cycle.
     fits, aged : ``In(1)``
@@ -75,6 +78,7 @@ class TileOrder(wiring.Component):
                 "head": In(operation_layout(config)),
                 "head_valid": In(1),
                 "pending": In(1),
+                "vector_waits": In(1),
                 "clear": In(1),
                 "fits": In(1),
                 "aged": In(1),
@@ -192,8 +196,9 @@ class TileOrder(wiring.Component):
             m.d.sync += left.eq(self.head.tiles)
         with m.Elif(self.accept & (left != 0)):
             m.d.sync += left.eq(left - 1)
-        # A header that promised more tiles than came is over when the next one comes.
-        broken_off = ~tile.valid & ~self.accept & (over | self.header)
+        # A header that promised more tiles than came is over when the next one comes; and one with
+        # a GWRITE inside, when that waits for a write, which might wait for the header.
+        broken_off = ~tile.valid & ~self.accept & (over | self.header | self.vector_waits)
         m.d.comb += [
             tile.holds.eq(header),
             tile.end.eq(header & ((self.precharge & ((left == 0) | over)) | broken_off)),

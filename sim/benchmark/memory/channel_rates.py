@@ -31,10 +31,10 @@ def many_requests(config: Config) -> int:
     return INTERVALS * config.memory.timing.nREFI // config.memory.timing.nBL
 
 
-def many_tiles(config: Config, shape: TileShape) -> NDArray[np.void]:
-    """Return more tiles than a run can hold."""
+def many_tiles(config: Config, shape: TileShape, together: int = 0) -> NDArray[np.void]:
+    """Return more tiles than a run can hold, so many a header (0: all of them)."""
     count = INTERVALS * config.memory.timing.nREFI // tile_cycles(config, shape.columns)
-    return tiles(config, count + 1, shape)
+    return tiles(config, count + 1, shape, together=together)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +145,27 @@ class Bench:
         for name, times in (("requests", log.entered), ("PIM operations", log.pim_entered)):
             if len(times) and times[-1] >= 0:
                 raise RuntimeError(f"{name} must last for {log.cycles} cycles, not {times[-1]}")
-        violations = Monitor(config).check(log.trace, end=log.cycles)
-        if violations:
-            raise RuntimeError(f"{len(violations)} violations; the first: {violations[0]}")
+        self._check(config, log)
         rates = _rates(config, log, log.cycles / seconds)
         self.lateness = max(self.lateness, rates.lateness)
         return rates
+
+    def work(self, config: Config, requests: NDArray[np.void], pim: NDArray[np.void]) -> int:
+        """Return the cycles that a channel takes for some work, checked by the monitor.
+
+        Raises
+        ------
+        RuntimeError
+            If a rule is broken.
+        """
+        log = self.channel(config).run(requests, pim)
+        self._check(config, log)
+        return log.cycles
+
+    def _check(self, config: Config, log: ChannelLog) -> None:
+        violations = Monitor(config).check(log.trace, end=log.cycles)
+        if violations:
+            raise RuntimeError(f"{len(violations)} violations; the first: {violations[0]}")
 
 
 def _rates(config: Config, log: ChannelLog, speed: float) -> Rates:

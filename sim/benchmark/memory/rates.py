@@ -1,5 +1,6 @@
 """Rates of the whole memory channel of ``paper``, each beside the bound that it is held against."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,7 +14,13 @@ from hw.protocol.tile_length import refresh_stretch, tile_cycles, tile_cycles_on
 from sim.benchmark.memory.channel_rates import INTERVALS, Bench, Rates, many_requests, many_tiles
 from sim.benchmark.memory.channel_speed import compare_speeds
 from sim.benchmark.memory.read_bound import read_bound
-from sim.channel.workload import TileShape, random_requests, sequential_requests
+from sim.channel.workload import (
+    TileShape,
+    random_requests,
+    random_runs,
+    sequential_requests,
+    tiles,
+)
 
 __all__ = ["Figure", "activation_bound", "figures", "print_figures"]
 
@@ -118,7 +125,7 @@ def _beside(bench: Bench, config: Config, shape: TileShape) -> tuple[Rates, Rate
 
 
 def _tiles_beside_reads(bench: Bench, config: Config) -> Iterator[Figure]:
-    """Both at once, with two row buffers and with one."""
+    """Both at once, with two row buffers."""
     served = 1 - config.memory.timing.nRFC / config.memory.timing.nREFI
     shapes = _shapes(config)
     for group in (2, 4, 8):
@@ -133,14 +140,63 @@ def _tiles_beside_reads(bench: Bench, config: Config) -> Iterator[Figure]:
         name = f"{name} tiles and sequential reads"
         yield _at_least(f"{name}, reads' share of what is left", share, words, 0.9)
         yield Figure(f"{name}, PIM slower by", _percent(slower), "", "≤ 1 %", slower <= 0.01)
-    blocked = config.replace(row_buffers=1)
-    for name, shape in _shapes(config).items():
-        alone, both = _beside(bench, blocked, shape)
+
+
+def _random_reads_beside_tiles(bench: Bench, config: Config) -> Iterator[Figure]:
+    """Measure random reads, single bursts and runs, alone and beside logit tiles."""
+    shape, count = TileShape.logit(config, D_HEAD), many_requests(config)
+    for name, length in (("single bursts", 1), ("runs of 8 bursts", 8)):
+        requests = random_runs(config, count, length, np.random.default_rng(6))
+        alone = bench.measure(config, requests)
+        both = bench.measure(config, requests, many_tiles(config, shape))
+        slower = both.tile / bench.tiles_alone(config, shape).tile - 1
         yield Figure(
-            f"the same, {name}, one row buffer: reads' share of the bus",
+            f"random reads, {name}, beside logit tiles, share of the bus",
             _percent(both.reads),
-            f"PIM slower by {_percent(both.tile / alone.tile - 1)}",
+            f"alone {_percent(alone.reads)}; PIM slower by {_percent(slower)}",
         )
+
+
+#: Who may go first with one row buffer.
+ORDERS = ("pim_first", "memory_first", "accepted")
+
+
+def _blocked(bench: Bench, config: Config) -> Iterator[Figure]:
+    """One row buffer: who goes first, and what that leaves to the other."""
+    shape = TileShape.logit(config, D_HEAD)
+    for order in ORDERS:
+        blocked = config.replace(row_buffers=1, blocked_order=order)
+        alone = bench.tiles_alone(blocked, shape)
+        for together in (50, 10):
+            requests = sequential_requests(config, many_requests(config))
+            both = bench.measure(blocked, requests, many_tiles(blocked, shape, together))
+            words = "no two tiles ended in that time"
+            if not math.isnan(both.tile):
+                words = f"a tile in {both.tile:.0f} cycles, alone {alone.tile:.0f}: "
+                words += f"PIM slower by {_percent(both.tile / alone.tile - 1)}"
+            name = f"one row buffer, {order}, GEMVs of {together} logit tiles"
+            yield Figure(f"{name}: reads' share of the bus", _percent(both.reads), words)
+
+
+def _same_work(bench: Bench, config: Config) -> Iterator[Figure]:
+    """Compare the same work: 200 logit tiles, in GEMVs of 50, and sequential reads beside them."""
+    shape, count = TileShape.logit(config, D_HEAD), 200
+    for bursts in (78, 256):
+        cycles: dict[str, int] = {}
+        for order in ("", *ORDERS):
+            each = config.replace(row_buffers=1, blocked_order=order) if order else config
+            requests = sequential_requests(each, bursts * count)
+            cycles[order] = bench.work(each, requests, tiles(each, count, shape, together=50))
+        yield Figure(
+            f"200 logit tiles and {bursts} bursts a tile, two row buffers, thousand cycles",
+            f"{cycles[''] / 1000:.1f}",
+        )
+        for order in ORDERS:
+            yield Figure(
+                f"the same, one row buffer, {order}",
+                f"{cycles[order] / 1000:.1f}",
+                f"{cycles[order] / cycles['']:.2f} × as long",
+            )
 
 
 def _command_bus(bench: Bench, config: Config) -> Iterator[Figure]:
@@ -230,7 +286,8 @@ def figures(console: Console, config: Config = PAPER) -> list[Figure]:
     bench = Bench(console.print)
     found: list[Figure] = []
     for part in (
-        *(_reads_alone, _tiles_alone, _tiles_beside_reads, _command_bus, _grouped_queries),
+        *(_reads_alone, _tiles_alone, _tiles_beside_reads, _random_reads_beside_tiles),
+        *(_blocked, _same_work, _command_bus, _grouped_queries),
         *(_short_tiles, _refresh, _amaranth),
     ):
         console.print(f"{(part.__doc__ or '').rstrip('.')} …")

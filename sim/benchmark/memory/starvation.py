@@ -9,7 +9,11 @@ from rich.console import Console
 from rich.table import Table
 
 from hw.config import Config
-from hw.controller.response_bound import response_bound
+from hw.controller.response_bound import (
+    oldest_request_cycles,
+    oldest_tile_cycles,
+    oldest_vector_cycles,
+)
 from hw.presets import PAPER
 from hw.protocol.commands import Command, Request
 from hw.protocol.tile_length import tile_cycles_on_grid
@@ -22,7 +26,7 @@ from sim.channel.workload import (
     with_vector_bursts,
 )
 from sim.monitor.monitor import Monitor
-from sim.trace.command_trace import ACCEPT
+from sim.trace.command_trace import ACCEPT, KINDS
 
 __all__ = [
     "HEADINGS",
@@ -31,6 +35,7 @@ __all__ = [
     "Mix",
     "Waits",
     "all_waits",
+    "bound_of",
     "longest_waits",
     "print_waits",
     "run_mix",
@@ -57,15 +62,21 @@ class Mix:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """Longest waits, in cycles from acceptance.
-
-    To the answer, to the end of the tile, to the PIM_GWRITE of a row (0: there is none).
-    """
+    """Cycles, of a request of each kind, a tile, and the PIM_GWRITE of a row; 0: there is none."""
 
     read: int
     write: int
     tile: int
     vector: int
+
+    def within(self, bound: "Waits") -> bool:
+        """Return whether none is longer than its bound."""
+        return (
+            self.read <= bound.read
+            and self.write <= bound.write
+            and self.tile <= bound.tile
+            and self.vector <= bound.vector
+        )
 
 
 def _row_conflicts(config: Config) -> _Stream:
@@ -126,28 +137,77 @@ MIXES = (
 )
 
 
-def longest_waits(requests: _Stream, log: ChannelLog) -> Waits:
-    """Return the longest waits in a log of a run that is over."""
-    times = log.answered - log.entered
+def _of_kind(trace: NDArray[np.void], kind: str) -> NDArray[np.void]:
+    """Return the records that accept something of a kind."""
+    return trace[(trace["command"] == ACCEPT) & (trace["kind"] == KINDS.index(kind))]
+
+
+def longest_waits(config: Config, requests: _Stream, log: ChannelLog) -> tuple[Waits, Waits]:
+    """Return the longest waits in a log of a run that is over.
+
+    Those from acceptance, and those from the cycle on in which a request is the oldest of its kind,
+    or nothing that was accepted before a tile, or a GWRITE, has still to be served before it. They
+    end with the command: RD, WR, PIM_PRECHARGE, PIM_GWRITE of a row.
+    """
     reads = requests["kind"] == Request.READ.value
+    # From the command to the answer (hw.controller.controller: o_reads, o_writes).
+    served = log.answered - np.where(reads, config.memory.timing.nCL + 3, 0)
     trace = log.trace
 
-    def from_acceptance(kind: int, command: Command) -> int:
-        is_accepted = (trace["command"] == ACCEPT) & (trace["kind"] == kind)
-        accepts = trace["cycle"][is_accepted].astype(np.int64)
-        ends = trace["cycle"][trace["command"] == command.value].astype(np.int64)
-        return int((ends - accepts).max(initial=0))
+    def of_kind(chosen: NDArray[np.bool_]) -> tuple[int, int]:
+        entered, ends = log.entered[chosen], served[chosen]
+        before = np.maximum.accumulate(np.concatenate([[0], ends[:-1]])) if len(ends) else ends
+        oldest = ends - np.maximum(entered, before)
+        return int((ends - entered).max(initial=0)), int(oldest.max(initial=0))
 
-    return Waits(
-        read=int(times[reads].max(initial=0)),
-        write=int(times[~reads].max(initial=0)),
-        tile=from_acceptance(2, Command.PIM_PRECHARGE),
-        vector=from_acceptance(3, Command.PIM_GWRITE),
+    def cycles_of(command: Command) -> NDArray[np.int64]:
+        return trace["cycle"][trace["command"] == command.value].astype(np.int64)
+
+    def accepted(kind: str) -> NDArray[np.int64]:
+        return _of_kind(trace, kind)["cycle"].astype(np.int64)
+
+    accepts, ends = accepted("tile"), cycles_of(Command.PIM_PRECHARGE)
+    rows = _of_kind(trace, "tile")["row"]
+    starts = cycles_of(Command.PIM_ACTIVATION)[:: config.memory.groups]
+    since = accepts.copy()
+    for i, (accept, start, row) in enumerate(zip(accepts, starts, rows, strict=True)):
+        first = (log.entered < accept) & (served > accept) & (served < start)
+        if config.pim.row_buffers == 2:
+            first &= requests["row"] == row
+        since[i] = max(accept, int(served[first].max(initial=0)))
+    vectors, moves = _of_kind(trace, "gwrite"), cycles_of(Command.PIM_GWRITE)
+    ready = accepted("gwrite")
+    vector = int((moves - ready).max(initial=0))
+    for i, (accept, moved) in enumerate(zip(vectors, moves, strict=True)):
+        here = ~reads & (requests["bank"] == accept["bank"]) & (requests["row"] == accept["row"])
+        first = here & (log.entered < accept["cycle"]) & (served < moved)
+        ready[i] = max(ready[i], int(served[first].max(initial=0)))
+    oldest_vector = int((moves - ready).max(initial=0))
+    (read, oldest_read), (write, oldest_write) = of_kind(reads), of_kind(~reads)
+    tile, oldest_tile = (int((ends - times).max(initial=0)) for times in (accepts, since))
+    return (
+        Waits(read, write, tile, vector),
+        Waits(oldest_read, oldest_write, oldest_tile, oldest_vector),
     )
 
 
-def run_mix(channel: CompiledChannel, mix: Mix) -> tuple[Waits, int]:
-    """Run a mix to its end; return the longest waits and their bound.
+def bound_of(config: Config, mix: Mix) -> Waits:
+    """Return the bound of each wait of a mix, once the request or tile is the oldest."""
+    length = tile_cycles_on_grid(config, mix.columns)
+    results = 1 if mix.columns > 1 else 0  # commands of a tile that read results
+    request = oldest_request_cycles(
+        config, length, results=results, vector_bursts=mix.vector_bursts
+    )
+    return Waits(
+        read=request,
+        write=request,
+        tile=oldest_tile_cycles(config, length, results=results),
+        vector=oldest_vector_cycles(config, length, results=results),
+    )
+
+
+def run_mix(channel: CompiledChannel, mix: Mix) -> tuple[Waits, Waits]:
+    """Run a mix to its end; return the longest waits as :func:`longest_waits` does.
 
     Raises
     ------
@@ -175,39 +235,43 @@ def run_mix(channel: CompiledChannel, mix: Mix) -> tuple[Waits, int]:
     violations = Monitor(config).check(log.trace, end=log.cycles)
     if violations:
         raise RuntimeError(f"{len(violations)} violations; the first: {violations[0]}")
-    answer = config.memory.timing.nCL + 4  # from RD to the answer to the read
-    length = tile_cycles_on_grid(config, mix.columns)
-    bound = response_bound(config, length, vector_bursts=mix.vector_bursts)
-    return longest_waits(requests, log), bound + answer
+    return longest_waits(config, requests, log)
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What one mix did to a channel with so many row buffers; waits and bound in cycles."""
+    """What one mix did to a channel with so many row buffers, in cycles.
+
+    Attributes
+    ----------
+    waits, oldest, bound
+        The longest waits, from acceptance and once the oldest, and what the latter may be.
+    """
 
     mix: str
     row_buffers: int
     waits: Waits
-    bound: int
+    oldest: Waits
+    bound: Waits
 
     @property
     def kept(self) -> bool:
-        """Whether no wait was longer than the bound."""
-        return max(self._cycles) <= self.bound
-
-    @property
-    def _cycles(self) -> tuple[int, ...]:
-        return (self.waits.read, self.waits.write, self.waits.tile, self.waits.vector)
+        """Whether no wait was longer than its bound."""
+        return self.oldest.within(self.bound)
 
     @property
     def cells(self) -> tuple[str, ...]:
         """The line as text, cell by cell: those of :data:`HEADINGS`."""
-        times = (f"{cycles:,}" if cycles else "–" for cycles in (*self._cycles, self.bound))
-        return (self.mix, str(self.row_buffers), *times)
+        cells = [self.mix, str(self.row_buffers)]
+        for kind in ("read", "write", "tile", "vector"):
+            wait = getattr(self.waits, kind)
+            words = f"{wait:,}; {getattr(self.oldest, kind):,} of {getattr(self.bound, kind):,}"
+            cells.append(words if wait else "–")
+        return tuple(cells)
 
 
 #: What the cells of a line are.
-HEADINGS = ("mix", "row buffers", "read", "write", "tile", "vector burst", "bound")
+HEADINGS = ("mix", "row buffers", "read", "write", "tile", "vector burst")
 
 
 def all_waits(announce: Callable[[str], None], config: Config = PAPER) -> Iterator[Line]:
@@ -215,7 +279,8 @@ def all_waits(announce: Callable[[str], None], config: Config = PAPER) -> Iterat
     for row_buffers in (2, 1):
         channel = CompiledChannel(config.replace(row_buffers=row_buffers), announce)
         for mix in MIXES:
-            line = Line(mix.name, row_buffers, *run_mix(channel, mix))
+            waits, oldest = run_mix(channel, mix)
+            line = Line(mix.name, row_buffers, waits, oldest, bound_of(channel.config, mix))
             announce(f"  {mix.name}, row buffers {row_buffers}: {line.waits}")
             yield line
 
