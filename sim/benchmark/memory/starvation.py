@@ -50,11 +50,12 @@ _Stream = NDArray[np.void]
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """A mix of traffic: its streams, and the columns of its tiles."""
+    """A mix of traffic: its streams, the columns of its tiles, and how often these read results."""
 
     name: str
     requests: Callable[[Config], _Stream]
     columns: int
+    results: int = 0
     header: bool = True
     same_row: bool = False
     vector_bursts: bool = False
@@ -122,14 +123,16 @@ def _rows_in_use(config: Config) -> _Stream:
 
 #: The mixes; tiles of one column leave no time for ordinary activations between those of PIM.
 MIXES = (
-    Mix("row conflicts in one bank", _row_conflicts, 32),
+    Mix("row conflicts in one bank", _row_conflicts, 32, results=1),
     Mix("row conflicts in one bank, shortest tiles", _row_conflicts, 1),
     Mix("random rows, shortest tiles", _anywhere, 1),
     Mix("random rows, shortest tiles without header", _anywhere, 1, header=False),
     Mix("row hits against a row miss", _hits_against_one_miss, 1),
     Mix("writes at the watermark", _writes_at_the_watermark, 1),
     Mix("rarely a write", _few_writes, 1),
-    Mix("rows in use by PIM", _rows_in_use, 32, same_row=True),
+    Mix("row hits, results of short tiles", _hits_against_one_miss, 8, results=8),
+    Mix("writes at the watermark, results of short tiles", _writes_at_the_watermark, 8, results=8),
+    Mix("rows in use by PIM", _rows_in_use, 32, results=1, same_row=True),
     Mix("rows in use by PIM, shortest tiles", _rows_in_use, 1, same_row=True),
     Mix("row conflicts in one bank, vector bursts", _row_conflicts, 1, vector_bursts=True),
     Mix("random rows, vector bursts", _anywhere, 1, vector_bursts=True),
@@ -194,7 +197,7 @@ def longest_waits(config: Config, requests: _Stream, log: ChannelLog) -> tuple[W
 def bound_of(config: Config, mix: Mix) -> Waits:
     """Return the bound of each wait of a mix, once the request or tile is the oldest."""
     length = tile_cycles_on_grid(config, mix.columns)
-    results = 1 if mix.columns > 1 else 0  # commands of a tile that read results
+    results = mix.results
     request = oldest_request_cycles(
         config, length, results=results, vector_bursts=mix.vector_bursts
     )
@@ -216,14 +219,15 @@ def run_mix(channel: CompiledChannel, mix: Mix) -> tuple[Waits, Waits]:
     """
     config = channel.config
     channel.reset()
-    k = max(1, mix.columns // 4)
+    gemvs = max(1, mix.results)
+    k = max(1, mix.columns // gemvs // 4)
     shape = TileShape(
-        gemvs=1,
-        slots=mix.columns // k,
+        gemvs=gemvs,
+        slots=mix.columns // gemvs // k,
         k=k,
         column_step=k,
         offset_step=k,
-        read=mix.columns > 1,
+        read=mix.results > 0,
     )
     pim = tiles(config, TILES, shape, header=mix.header)
     if mix.same_row:
