@@ -160,8 +160,7 @@ def tiles(
         range(config.memory.groups), key=lambda group: group % config.memory.bank_groups
     )
     size = config.memory.groups + shape.gemvs + 1
-    operations = np.zeros(count * size, pim_dtype(config))
-    each = operations.reshape(count, size)
+    each = np.zeros((count, size), pim_dtype(config))
     opens, gemvs, closes = each[:, : len(groups)], each[:, len(groups) : -1], each[:, -1]
     opens["operation"] = PimOperation.ACTIVATION.value
     opens["group"] = groups
@@ -174,10 +173,11 @@ def tiles(
     gemvs["column"], gemvs["offset"], gemvs["slot"] = column, offset, slot
     gemvs["half"] = (np.arange(count) % 2)[:, None]
     closes["operation"] = PimOperation.PRECHARGE.value
+    operations = each.reshape(-1)
     if not header:
         return operations
     starts = np.arange(0, count, together or count)
-    headers = np.zeros(len(starts), operations.dtype)
+    headers = np.zeros(len(starts), pim_dtype(config))
     headers["operation"] = PimOperation.HEADER.value
     headers["tiles"] = np.diff(np.append(starts, count))
     headers["length"] = tile_cycles_on_grid(config, shape.columns)

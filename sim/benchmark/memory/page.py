@@ -39,10 +39,13 @@ bus.
 
 ## Longest waits
 
-Also by `python -m sim.benchmark starvation`: adversarial mixes, cycles from acceptance to the
-answer, to the end of the tile, or to the PIM_GWRITE of a vector burst from a row. The bound is
-`hw.controller.response_bound.response_bound`, which its docstring derives; tiles of one column
-leave no time between PIM's activations for ordinary ones.
+Also by `python -m sim.benchmark starvation`: adversarial mixes. Before the semicolon, cycles from
+acceptance to RD, WR, the end of the tile, or the PIM_GWRITE of a vector burst from a row. Behind
+it, those for which a request was the oldest of its kind, or nothing accepted before a tile or a
+vector burst was still to be served before it; "of", what these may be at most by
+`hw/controller/response_bound.py`, which derives it. Tiles of one column leave no time between PIM's
+activations for ordinary ones. With one row buffer tiles go first, so that requests wait for a
+header. Tests remove ageing, waivers and others, and see a bound exceeded.
 """
 
 _TRAFFIC = """\
