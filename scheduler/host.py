@@ -1,30 +1,23 @@
 """The host: the loop from requests to tokens, over any device.
 
-In each iteration the scheduler decides who takes part, the compiler turns that into one program,
-the device runs it, and its choices go back to the scheduler.
+The planner turns requests into programs (:mod:`scheduler.planner`), the device runs them, and its
+choices go back to the scheduler.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from hw.config import Config
-from hw.program.pim_operands import check_pim_operands
 from hw.program.program import Program
-from scheduler.compiler.attention.buffers import Decode
-from scheduler.compiler.checks.legality import check_legal
-from scheduler.compiler.dense.placement import place_model
-from scheduler.compiler.iteration_program import (
-    Schedule,
-    SubBatch,
-    compile_iteration,
-    io_bytes,
-)
+from scheduler.compiler.dense.placement import model_images
+from scheduler.compiler.iteration_program import Schedule, SubBatch
 from scheduler.compiler.outputs import logits_name, tokens_name
 from scheduler.models.weights import Weights
-from scheduler.serving.iteration import Iteration, IterationScheduler, Step
-from scheduler.serving.kv_pages import KvPages
+from scheduler.planner import Planner
+from scheduler.serving.iteration import Iteration, IterationScheduler
 from scheduler.serving.request import Request
 from sim.device import Device, Result
 from sim.devices.first_difference import explain_mismatch
@@ -87,24 +80,20 @@ class Host:
         max_resident: int = 8,
         check: bool = True,
     ) -> None:
-        shape = weights.shape
         self.config = config
         self.device = device
         self.weights = weights
-        self.schedule = schedule
-        io = io_bytes(config, shape, max_resident)
-        self.model = place_model(config, weights, io)
-        self.scheduler = IterationScheduler(
-            KvPages(config, shape, self.model.first_kv_row),
-            max_resident=max_resident,
-            interleaved=schedule is Schedule.INTERLEAVED,
-            interleave_from=min(max_resident, 2 * config.npu.array_rows),
-        )
+        self.planner = Planner(config, weights.shape, schedule, max_resident=max_resident)
         self.reference = Reference(config) if check else None
-        for channel, address, content in self.model.images:
+        for channel, address, content in model_images(config, self.planner.placement, weights):
             device.write(channel, address, content)
             if self.reference:
                 self.reference.write(channel, address, content)
+
+    @property
+    def scheduler(self) -> IterationScheduler:
+        """Who takes part when."""
+        return self.planner.scheduler
 
     def submit(self, request: Request) -> None:
         """Let a request wait for admission; ValueError if it can never be served."""
@@ -121,36 +110,11 @@ class Host:
             If the device stops with an error.
         """
         while (iteration := self.scheduler.next_iteration()) is not None:
-            program = self.compile(iteration)
-            check_legal(program)
-            check_pim_operands(self.config, program)
+            program = self.planner.compile(iteration, partial(SubBatch.of, self.weights))
             result = self._execute(program)
-            logits = {
-                step.request: np.frombuffer(result.outputs[logits_name(step.request)], "<f4")
-                for step in iteration.steps
-            }
+            logits = {step.request: self._logits(result, step.request) for step in iteration.steps}
             finished = self.scheduler.complete(self._chosen(iteration, result))
             yield HostIteration(iteration, program, result, logits, tuple(finished))
-
-    def compile(self, iteration: Iteration) -> Program:
-        """Return the program of an iteration; ValueError if the device cannot hold it."""
-        sub_batches = [self._sub_batch(steps) for steps in iteration.sub_batches]
-        return compile_iteration(self.config, self.model, sub_batches, self.schedule)
-
-    def _sub_batch(self, steps: tuple[Step, ...]) -> SubBatch:
-        decodes = tuple(
-            Decode(
-                request=step.request,
-                channel=step.rows.channel,
-                row=row,
-                position=step.position,
-                k_rows=step.rows.k_rows,
-                v_rows=step.rows.v_rows,
-                tail_rows=step.rows.tail_rows,
-            )
-            for row, step in enumerate(steps)
-        )
-        return SubBatch.of(self.weights, decodes, [step.token for step in steps])
 
     def _execute(self, program: Program) -> Result:
         if self.reference is None:
@@ -161,6 +125,11 @@ class Host:
         if expected != result.outputs:
             raise explain_mismatch(self.device, memories, before, program, result.outputs, expected)
         return result
+
+    def _logits(self, result: Result, request: int) -> np.ndarray:
+        """Return the logits of a request, without those that fill the last weight tile."""
+        everything = np.frombuffer(result.outputs[logits_name(request)], "<f4")
+        return everything[: self.weights.shape.vocabulary]
 
     def _chosen(self, iteration: Iteration, result: Result) -> dict[int, int]:
         chosen: dict[int, int] = {}

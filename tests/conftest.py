@@ -1,7 +1,7 @@
 """Fixtures shared by the tests of the RTL."""
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import pytest
 from amaranth.sim import Simulator
@@ -33,6 +33,7 @@ def run_iteration():
     Returns program and result; the values are those of memories that nobody has filled.
     """
     from hw.presets import TINY
+    from scheduler.compiler.iteration_program import SubBatch
     from scheduler.host import Host
     from scheduler.models.weights import random_weights
     from scheduler.serving.request import Request
@@ -50,7 +51,8 @@ def run_iteration():
         iteration = host.scheduler.next_iteration()
         parts = iteration.sub_batches
         moved = [tuple(replace(step, position=position) for step in steps) for steps in parts]
-        program = host.compile(replace(iteration, sub_batches=tuple(moved)))
+        iteration = replace(iteration, sub_batches=tuple(moved))
+        program = host.planner.compile(iteration, partial(SubBatch.of, host.weights))
         return program, device.run(program)
 
     return run

@@ -1,11 +1,9 @@
 """Models by name, or from a user's ``config.json``."""
 
-import math
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from hw.config import Config
 from scheduler.commands.errors import UsageError
 from scheduler.commands.files import read_bytes
 from scheduler.models.catalog import CATALOG
@@ -15,7 +13,6 @@ from scheduler.models.weights import (
     Weights,
     has_weights,
     load_weights,
-    parameter_shapes,
     random_weights,
 )
 
@@ -46,23 +43,6 @@ class ModelChoice:
     def weights(self) -> Weights:
         """Load its weights, or make them."""
         return load_weights(self.name) if self.trained else random_weights(self.shape)
-
-    def check_capacity(self, config: Config) -> None:
-        """Raise ValueError if the weights alone need more rows than there are.
-
-        Before they are made, since those of a large model may not even fit the host.
-        """
-        sizes = parameter_shapes(self.shape)
-        outside = {"tok_embedding", "pos_embedding"}  # the host looks them up
-        elements = sum(math.prod(size) for name, size in sizes.items() if name not in outside)
-        if self.shape.tied_head:
-            elements += self.shape.d_model * self.shape.vocabulary
-        row_bytes = config.memory.channels * config.memory.page_bytes
-        if 2 * elements > config.memory.rows * row_bytes:
-            raise ValueError(
-                f"rows must be above {2 * elements // row_bytes} for the weights of the model, "
-                f"not {config.memory.rows}"
-            )
 
 
 def choose_model(text: str) -> ModelChoice:

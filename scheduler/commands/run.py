@@ -99,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
     chosen = [variant for variant in VARIANTS if variant.schedule in schedules]
     try:
         for variant in chosen:
-            check_fits(variant, config, model, prompts, answers)
+            check_fits(variant, config, model.shape, prompts, answers)
     except ValueError as error:
         where = f"model {options.model}, configuration {options.config}"
         raise UsageError(f"{error} ({where})") from None

@@ -6,12 +6,11 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from multiprocessing.context import SpawnProcess
 from multiprocessing.queues import Queue
 from pathlib import Path
 from queue import Empty
-from typing import cast
 
 import numpy as np
 
@@ -24,10 +23,11 @@ from scheduler.commands.models import ModelChoice
 from scheduler.compiler.iteration_program import Schedule
 from scheduler.host import Host, HostIteration
 from scheduler.models.float64 import Float64Transformer, KVCache
+from scheduler.models.shape import ModelShape
 from scheduler.models.weights import Weights
-from scheduler.serving.iteration import Iteration
+from scheduler.planner import limits
 from scheduler.serving.request import Request
-from sim.device import Device, DeviceError, Result
+from sim.device import DeviceError, Result
 from sim.devices.compiled_device import RtlDevice
 from sim.devices.first_difference import MismatchError
 from sim.engine.compiler import CompileError, CompilerNotFoundError
@@ -141,46 +141,23 @@ class Outcome:
     commands_file: Path | None = None
 
 
-class _Nowhere:
-    """Takes the place of a device where nothing is run."""
-
-    def write(self, channel: int, address: int, content: bytes) -> None:
-        """Forget it."""
-
-
 def check_fits(
     variant: Variant,
     config: Config,
-    model: ModelChoice,
+    shape: ModelShape,
     prompts: Sequence[bytes],
     answers: Sequence[int],
 ) -> None:
     """Raise ValueError if the machine cannot be built, or the model or a request does not fit.
 
-    The first requests must fit with the longest contexts that they can have.
+    The first requests must fit with the longest contexts that they can have. It is known from
+    sizes alone: no weights are made, and every limit is named.
     """
     config = config.replace(row_buffers=variant.row_buffers)
     check_buildable(config)
-    model.check_capacity(config)
-    nowhere = cast(Device, _Nowhere())
-    host = Host(config, nowhere, model.weights(), variant.schedule, check=False)
-    for request in _requests(prompts, answers):
-        host.submit(request)
-    iteration = host.scheduler.next_iteration()
-    if iteration is not None:
-        host.compile(_latest(iteration, host))
-
-
-def _latest(iteration: Iteration, host: Host) -> Iteration:
-    """Return an iteration as it is when all of its requests are at their last tokens."""
-    longest = {request.number: request.longest_context for request in host.scheduler.resident}
-    return replace(
-        iteration,
-        sub_batches=tuple(
-            tuple(replace(step, position=longest[step.request] - 1) for step in steps)
-            for steps in iteration.sub_batches
-        ),
-    )
+    contexts = [request.longest_context for request in _requests(prompts, answers)]
+    if found := limits(config, shape, variant.schedule, contexts):
+        raise ValueError("; ".join(found))
 
 
 def _requests(prompts: Sequence[bytes], answers: Sequence[int]) -> list[Request]:

@@ -53,7 +53,7 @@ class Buffer:
 class SpaceAllocator:
     """Hands out pieces of one memory, one after the other, aligned for every user of it.
 
-    Pieces past the end are handed out too, so that :meth:`check` can say what all of them take.
+    Pieces past the end are handed out too, so that :meth:`limit` can say what all of them take.
     """
 
     def __init__(self, name: str, base: int, capacity_bytes: int, alignment: int) -> None:
@@ -70,9 +70,8 @@ class SpaceAllocator:
         regions = tuple(Region(f"{self.name}: {what}[{part}]") for part in range(max(1, len(ends))))
         return Buffer(self.base + start, nbytes, regions, ends)
 
-    def check(self) -> None:
-        """Raise ValueError, naming the bytes that would do, if the pieces do not fit."""
-        if self.used_bytes > self.capacity_bytes:
-            raise ValueError(
-                f"{self.name} must hold at least {self.used_bytes} bytes, not {self.capacity_bytes}"
-            )
+    def limit(self) -> str:
+        """Return what is wrong if the pieces do not fit, with the bytes that would do."""
+        if self.used_bytes <= self.capacity_bytes:
+            return ""
+        return f"{self.name} must hold at least {self.used_bytes} bytes, not {self.capacity_bytes}"

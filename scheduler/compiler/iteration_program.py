@@ -19,13 +19,13 @@ from scheduler.compiler.buffers import Buffer, SpaceAllocator
 from scheduler.compiler.builder import ProgramBuilder
 from scheduler.compiler.dense.buffers import SubBatchBuffers, vector_buffers
 from scheduler.compiler.dense.decoder_block import DenseCompiler
-from scheduler.compiler.dense.placement import ModelPlacement
+from scheduler.compiler.dense.placement import ModelPlacement, padded_vocabulary
 from scheduler.compiler.outputs import OutputCompiler
 from scheduler.models.rotary import rotations
 from scheduler.models.shape import ModelShape, Positions
 from scheduler.models.weights import Weights
 
-__all__ = ["Schedule", "SubBatch", "compile_iteration", "io_bytes"]
+__all__ = ["Schedule", "SubBatch", "compile_iteration", "io_bytes", "iteration_limits"]
 
 #: Sets of attention buffers in a lane: requests whose attention overlaps in one channel (chosen).
 WORK_SETS = 4
@@ -84,7 +84,8 @@ def position_bytes(shape: ModelShape) -> int:
 def io_bytes(config: Config, shape: ModelShape, max_requests: int) -> int:
     """Return the bytes that inputs and outputs of an iteration take in one channel, at most."""
     inputs = max_requests * (shape.d_model * 2 + position_bytes(shape))
-    outputs = max_requests * (shape.vocabulary * 4 + 4 * config.npu.lanes)
+    logits = padded_vocabulary(config, shape) * 4
+    outputs = max_requests * (logits + 4 * config.npu.lanes)
     return inputs + outputs + 4 * config.memory.burst_bytes
 
 
@@ -107,7 +108,17 @@ def compile_iteration(
     ValueError
         If buffers do not fit the memories of the tile; it names the bytes that would do.
     """
-    return _Iteration(config, model, sub_batches, schedule).compile()
+    iteration = _Iteration(config, model, sub_batches, schedule)
+    if found := iteration.limits():
+        raise ValueError("; ".join(found))
+    return iteration.compile()
+
+
+def iteration_limits(
+    config: Config, model: ModelPlacement, sub_batches: Sequence[SubBatch], schedule: Schedule
+) -> list[str]:
+    """Return every limit of the tile that an iteration breaks, with what would do."""
+    return _Iteration(config, model, sub_batches, schedule).limits()
 
 
 class _Iteration:
@@ -163,12 +174,19 @@ class _Iteration:
         address = model.io_address + sum(rows) * (shape.d_model * 2 + position_bytes(shape))
         copies = [[work.logits for work in sets] for sets in self.work]
         self.outputs = OutputCompiler(config, shape, self.builder, chosen, copies, address, rows)
-        for space in (activations, *spaces):
-            space.check()
-        if max(rows) > config.npu.accumulator_rows:
-            raise ValueError(
-                f"accumulator_rows must be at least {max(rows)}, not {config.npu.accumulator_rows}"
+        self._activations, self._lanes = activations, spaces
+        self._rows = rows
+
+    def limits(self) -> list[str]:
+        """Return every limit that it breaks."""
+        fullest = max(self._lanes, key=lambda space: space.used_bytes)
+        found = [text for space in (self._activations, fullest) if (text := space.limit())]
+        npu = self.config.npu
+        if max(self._rows) > npu.accumulator_rows:
+            found.append(
+                f"accumulator_rows must be at least {max(self._rows)}, not {npu.accumulator_rows}"
             )
+        return found
 
     def compile(self) -> Program:
         """Emit everything.

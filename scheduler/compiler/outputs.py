@@ -8,6 +8,7 @@ from hw.program.program import Block, Label
 from scheduler.compiler.attention.buffers import Decode
 from scheduler.compiler.buffers import Buffer, round_up
 from scheduler.compiler.builder import ProgramBuilder
+from scheduler.compiler.dense.placement import padded_vocabulary
 from scheduler.compiler.vector_instructions import Operand, VectorEmitter
 from scheduler.models.shape import ModelShape
 
@@ -15,7 +16,10 @@ __all__ = ["OutputCompiler", "logits_name", "tokens_name"]
 
 
 def logits_name(request: int) -> str:
-    """Return the name of a request's logits among a program's outputs: binary32."""
+    """Return the name of a request's logits among a program's outputs: binary32.
+
+    Those of the vocabulary, then zeros up to a whole number of weight tiles.
+    """
     return f"logits of request {request}"
 
 
@@ -66,7 +70,7 @@ class OutputCompiler:
 
     def emit(self, index: int, decodes: Sequence[Decode], logits: Buffer, label: Label) -> None:
         """Emit the outputs of a sub-batch, whose rows are ``decodes``."""
-        config, width = self.config, self.shape.vocabulary
+        config, width = self.config, padded_vocabulary(self.config, self.shape)
         token_bytes, logit_bytes = 4 * config.npu.lanes, width * 4
         first_row = sum(self.rows[:index])
         token_offset = first_row * token_bytes
@@ -77,7 +81,7 @@ class OutputCompiler:
             reads=logits.regions,
             writes=[self.chosen.region],
             rows=len(decodes),
-            n=width,
+            n=self.shape.vocabulary,
             a=logits.address,
             a_stride=logit_bytes,
             o=self.chosen.address + token_offset,

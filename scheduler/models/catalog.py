@@ -77,7 +77,9 @@ CATALOG: dict[str, Model] = {
             norm=NormKind.RMS,
             activation=Activation.SWIGLU,
             positions=Positions.ROTARY,
-            biases=False,
+            qkv_bias=False,
+            projection_bias=False,
+            ffn_bias=False,
             tied_head=True,
         ),
         source="chosen, in the style of Llama (Touvron et al. 2023, arXiv 2302.13971) with "

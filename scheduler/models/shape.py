@@ -59,8 +59,9 @@ class ModelShape:
         Longest context, in tokens, prompt and answer together.
     norm, activation, positions
         Of which kind they are.
-    biases
-        Whether linear layers (but for the output head) add a bias.
+    qkv_bias, projection_bias, ffn_bias
+        Which linear layers add a bias: those that make q, k and v, the projection behind attention,
+        and both of the FFN.
     tied_head
         Whether the output head is the token embedding, transposed.
     epsilon
@@ -86,7 +87,9 @@ class ModelShape:
     norm: NormKind = NormKind.LAYER
     activation: Activation = Activation.GELU_TANH
     positions: Positions = Positions.LEARNED
-    biases: bool = True
+    qkv_bias: bool = True
+    projection_bias: bool = True
+    ffn_bias: bool = True
     tied_head: bool = False
     epsilon: float = 1e-5
     rotary_base: float = 10000.0

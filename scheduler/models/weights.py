@@ -106,16 +106,16 @@ def parameter_shapes(shape: ModelShape) -> dict[str, tuple[int, ...]]:
         "ln1_gamma": (d_model,),
         "ln1_beta": (d_model,) if beta else None,
         "w_qkv": (d_model, shape.d_qkv),
-        "b_qkv": (shape.d_qkv,) if shape.biases else None,
+        "b_qkv": (shape.d_qkv,) if shape.qkv_bias else None,
         "w_proj": (shape.d_query, d_model),
-        "b_proj": (d_model,) if shape.biases else None,
+        "b_proj": (d_model,) if shape.projection_bias else None,
         "ln2_gamma": (d_model,),
         "ln2_beta": (d_model,) if beta else None,
         "w_gate": (d_model, d_ffn) if gate else None,
         "w_ffn1": (d_model, d_ffn),
-        "b_ffn1": (d_ffn,) if shape.biases else None,
+        "b_ffn1": (d_ffn,) if shape.ffn_bias else None,
         "w_ffn2": (d_ffn, d_model),
-        "b_ffn2": (d_model,) if shape.biases else None,
+        "b_ffn2": (d_model,) if shape.ffn_bias else None,
     }
     learned = shape.positions is Positions.LEARNED
     sizes: dict[str, tuple[int, ...] | None] = {
@@ -133,15 +133,15 @@ def random_weights(shape: ModelShape, seed: int = 0) -> Weights:
     """Return weights that nobody has trained: the same for the same seed.
 
     Matrices are normal with a deviation of ``depth ** -0.5``, so that hidden vectors neither grow
-    nor fade; gammas are 1, betas and biases 0.
+    nor fade; gammas are 1, betas 0, and biases as small as weights.
     """
     rng = np.random.default_rng(seed)
     arrays = {}
     for name, size in parameter_shapes(shape).items():
-        if len(size) == 1:
+        if len(size) == 1 and ".b_" not in name:
             value = np.full(size, float(name.endswith("gamma")), np.float32)
         else:
-            depth = shape.d_model if "embedding" in name else size[0]
+            depth = shape.d_model if "embedding" in name or len(size) == 1 else size[0]
             value = (rng.standard_normal(size) * depth**-0.5).astype(np.float32)
         arrays[name] = bf16.round(value)
     return Weights.from_arrays(shape, arrays)

@@ -6,6 +6,7 @@ simulation of it.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -16,7 +17,7 @@ from hw.config import Config
 from hw.presets import TINY
 from hw.program.instruction_set import Opcode, Queue
 from hw.program.program import Program
-from scheduler.compiler.iteration_program import Schedule
+from scheduler.compiler.iteration_program import Schedule, SubBatch
 from scheduler.compiler.outputs import logits_name
 from scheduler.host import Host
 from scheduler.models.float64 import Float64Transformer, KVCache
@@ -86,7 +87,7 @@ def layer_errors(config: Config, weights: Weights, text: bytes) -> list[LayerErr
     for token in text:
         iteration = host.scheduler.next_iteration()
         assert iteration is not None  # one token of the prompt each
-        program = host.compile(iteration)
+        program = host.planner.compile(iteration, partial(SubBatch.of, host.weights))
         states = yardstick.hidden([token], cache)[1:]
         for block, (found, expected) in enumerate(
             zip(_residuals(reference, program), states, strict=True)

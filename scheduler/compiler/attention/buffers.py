@@ -9,6 +9,7 @@ from hw.program.instruction_set import lane_tile_address
 from scheduler.compiler.attention.kv_geometry import KvGeometry
 from scheduler.compiler.buffers import Buffer, SpaceAllocator
 from scheduler.compiler.builder import Region
+from scheduler.compiler.dense.placement import padded_vocabulary
 from scheduler.models.shape import ModelShape
 
 __all__ = ["Decode", "WorkBuffers", "lane_space"]
@@ -79,7 +80,9 @@ class WorkBuffers:
         )
         group = geometry.group_heads * shape.query_group
         ends = tuple(range(group, shape.heads + 1, group))
-        elements = max(shape.heads * shape.context, shape.vocabulary)  # logits of tokens, at last
+        elements = max(
+            shape.heads * shape.context, padded_vocabulary(config, shape)
+        )  # or logits of tokens
         return cls(
             tail=space.take(f"tail {index}", geometry.v_tokens * geometry.token_bytes, (1, 2)),
             transposed=space.take(f"transposed tail {index}", page_bytes * config.memory.banks),

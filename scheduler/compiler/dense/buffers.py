@@ -72,7 +72,8 @@ class SubBatchBuffers:
     ) -> "SubBatchBuffers":
         """Allocate the buffers for ``rows`` requests."""
         shape = model.shape
-        width, inner = shape.d_model, max(shape.d_ffn, shape.vocabulary)
+        width = shape.d_model
+        inner = max(shape.d_ffn, model.matrices["w_head"].width)
         group = layout.group_heads * shape.query_group * shape.d_head
 
         def take(

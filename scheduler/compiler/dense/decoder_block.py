@@ -131,11 +131,11 @@ class DenseCompiler:
         by head group, then the values.
         """
         rows, width = len(decodes), self.shape.d_qkv
-        bias = self._vector(layer, "b_qkv") if self.shape.biases else None
+        bias = self._vector(layer, "b_qkv") if self.shape.qkv_bias else None
         rotary = self.shape.positions is Positions.ROTARY
 
         def epilogue(first: int, count: int) -> None:
-            if rotary and self.shape.biases:
+            if rotary and self.shape.qkv_bias:
                 self._bias(layer, "b_qkv", buffers.qkv, width, rows, first, count, label)
             turned = min(count, max(0, self.layout.value_column - first)) if rotary else 0
             operands = [
@@ -192,7 +192,7 @@ class DenseCompiler:
         ends = epilogue_ends(shape.d_model, self.config.npu.tile_columns)
         name = label("projection")
         for number, depth in enumerate(self._projection_parts(by_group)):
-            bias = "b_proj" if shape.biases and not number else None
+            bias = "b_proj" if shape.projection_bias and not number else None
             self._gemm(
                 [(f"w_proj.{layer}", buffers.output)],
                 buffers.attention,
@@ -221,7 +221,7 @@ class DenseCompiler:
         activated = Operand(buffers.activated, 0, inner * 2, Format.BF16)
 
         def activate(first: int, count: int) -> None:
-            if shape.biases:
+            if shape.ffn_bias:
                 self._bias(layer, "b_ffn1", buffers.hidden, inner, rows, first, count, name)
             if gate is None:
                 self.vector_unit.function(
@@ -246,13 +246,14 @@ class DenseCompiler:
         ends = epilogue_ends(inner, self.config.npu.tile_columns)
         self._gemm(matrices, buffers.normed, rows, name, ends, activate)
         name = label("FFN2")
+        bias = "b_ffn2" if shape.ffn_bias else None
         self._gemm(
             [(f"w_ffn2.{layer}", buffers.output)],
             buffers.activated,
             rows,
             name,
             epilogue_ends(shape.d_model, self.config.npu.tile_columns),
-            self._residual_epilogue(layer, "b_ffn2" if shape.biases else None, rows, buffers, name),
+            self._residual_epilogue(layer, bias, rows, buffers, name),
         )
 
     def _residual_epilogue(

@@ -8,7 +8,7 @@ import pytest
 from hw.presets import TINY
 from scheduler.compiler.attention.buffers import Decode
 from scheduler.compiler.attention.kv_geometry import KvGeometry
-from scheduler.compiler.dense.placement import place_model
+from scheduler.compiler.dense.placement import model_images, place_model
 from scheduler.compiler.iteration_program import Schedule, SubBatch, compile_iteration, io_bytes
 from scheduler.models.weights import load_weights
 from sim.reference import Reference
@@ -26,7 +26,7 @@ class Batch:
         config = self.config
         self.shape = self.weights.shape
         io = io_bytes(config, self.shape, len(self.contexts))
-        self.model = place_model(config, self.weights, io)
+        self.model = place_model(config, self.shape, io)
         self.geometry = KvGeometry.of(config, self.shape)
         next_row = [self.model.first_kv_row] * config.memory.channels
         self.pages = []
@@ -47,7 +47,7 @@ class Batch:
 
     def reference(self):
         reference = Reference(self.config)
-        for channel, address, content in self.model.images:
+        for channel, address, content in model_images(self.config, self.model, self.weights):
             reference.write(channel, address, content)
         return reference
 
