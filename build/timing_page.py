@@ -41,9 +41,51 @@ devices a line holds. Windows of the data bus that results of PIM take are in
 """
 
 _PARAMETERS = """\
-The parameters, in cycles (1 ns in `paper` and `aim`, 0.625 ns in `hbm3`); – stands for nRAS + nRP
-(nRC) or nRCD (nRCDWR, nRCDMAC). Where each value is from stands in `hw/protocol/timing.py` and
-`hw/presets.py`.
+## Parameters
+
+In cycles (1 ns in `paper` and `aim`, 0.625 ns in `hbm3`); – stands for nRAS + nRP (nRC), nRCD
+(nRCDWR, nRCDMAC) or nCL + nBL + nTURN - nCWL (nRTW). Where each value is from stands in
+`hw/protocol/timing.py` and `hw/presets.py`.
+"""
+
+_NOTES = """\
+A configuration file gives parameters in cycles, in nanoseconds (with the clock's tCK), or both:
+
+```toml
+preset = "paper"
+
+[timing]
+tCK = 0.8
+tRCD = 14.0    # 17.5 cycles, rounded up to 18
+tRRD_S = 4.0
+nRRDS = 4      # at least 4 cycles and 4 ns: both hold, so 5 cycles
+tREFI = 3900   # a longest time, the only one that is rounded down
+```
+
+Parameters that the file does not give keep the preset's cycles. nRC may be one cycle under
+nRAS + nRP, since each is rounded up by itself: the sum is used, and a line says so. nRC further
+below, or nRFC that reaches nREFI, is refused.
+
+## What was decided
+
+- **RD to WR** is nRTW. In `paper` it is 14 cycles, nCL + nBL + 2 - nCWL, as in NeuPIMs' simulator
+  (extern/NewtonSim/src/timing.cc, read_to_write; tRTRS is 2 by default, src/configuration.cc) and
+  in Ramulator 2 (python/ramulator/dram/hbm2.py). The data bus itself would need a cycle less. In
+  `aim` it is what the bus needs.
+- **Between ranks** the data bus rests nTURN cycles when one rank sends after another. Write data
+  have one driver, the controller, whatever their rank: from WR to WR of another rank nothing is
+  added, as in NeuPIMs' simulator (write_to_write_o). Of Ramulator 2, which has nCCDR there, `hbm3`
+  takes it from RD to RD only.
+- **PIM_GWRITE from the data bus within tRFC** is allowed: a refresh takes the cells of a rank, and
+  the global vector buffer is none of them. PIM_GWRITE from a row needs an open row, so it is not.
+
+## How `paper` differs from HBM2
+
+The cycles of `paper` are those of the NeuPIMs evaluation, not of a data sheet. In HBM2 of 2 Gb/s as
+in Ramulator 2 (HBM2_2000Mbps), tCCD_L is 4 cycles: a MAC unit takes a column every tCCD_L, so it
+would work at half of the rate here (2). tFAW is 15 ns there, half of the 30 here: the eight groups
+of a tile would open in about half the time. nCWL is 5 (4 here), nRCDWR 12 (14), tRRD_L 4 (6), and
+tRTP 5 (6).
 """
 
 
@@ -89,6 +131,7 @@ def page() -> str:
             _table([*header, *names], _constraints(PRESETS), len(names)),
             _PARAMETERS,
             _table(["parameter", *names], parameters, len(names)),
+            _NOTES,
         ]
     )
 

@@ -6,7 +6,7 @@ from hw.protocol.timing import Timing
 __all__ = ["AIM", "HBM3", "PAPER", "PRESETS", "TINY"]
 
 #: The device of the NeuPIMs evaluation (ASPLOS 2024, section 8.1 and table 2); sizes of the tile
-#: memories are chosen.
+#: memories are chosen. docs/timing-table.md says how its timing differs from HBM2's.
 PAPER = Config(
     name="paper",
     memory=MemoryConfig(
@@ -61,37 +61,42 @@ TINY = Config(
     ),
 )
 
-#: HBM3 at 6.4 Gb/s a pin, in cycles of its 1.6 GHz clock. nRCD to nPPD and nTURN: HBM3_6400Mbps of
-#: Ramulator 2.1 (python/ramulator/dram/hbm3.py, from JESD238, where many values are the vendor's);
-#: there too, in ns: tRRD 5, tFAW 15, tREFI 3900, and tRFC 450 for 8 Gb a pseudo channel.
+#: HBM3 at 6.4 Gb/s a pin, in cycles of its 1.6 GHz clock: HBM3_6400Mbps of Ramulator 2
+#: (CMU-SAFARI/ramulator2, python/ramulator/dram/hbm3.py at commit 300e25f7), from JESD238, which
+#: leaves many values to the vendor. Refresh follows from the density there: tRFC 350 ns for 8 Gb a
+#: channel of a stack of 8 dies. nTURN: its nCCDR, 3 cycles from RD to RD of another stack ID, less
+#: nBL.
 HBM3_TIMING = Timing(
-    nRCD=26,
-    nRCDWR=14,
+    nRCD=31,
+    nRCDWR=15,
     nRP=26,
-    nRAS=48,
-    nRRDS=8,
-    nRRDL=8,
+    nRAS=45,
+    nRC=72,
+    nRRDS=4,
+    nRRDL=5,
     nFAW=24,
     nCCDS=2,
     nCCDL=4,
-    nCL=26,
-    nCWL=8,
+    nCL=20,
+    nCWL=10,
     nBL=2,
-    nWR=24,
-    nWTRS=8,
-    nWTRL=12,
-    nRTPS=6,
-    nRTPL=6,
+    nRTW=20,
+    nWR=33,
+    nWTRS=7,
+    nWTRL=10,
+    nRTPS=9,
+    nRTPL=9,
     nPPD=2,
     nREFI=6240,
-    nRFC=720,
-    nTURN=2,
+    nRFC=560,
+    nTURN=1,
 )
 
 #: A 16 GB stack of HBM3 (JESD238: 16 channels of two pseudo channels, BL 8, rows of 1 KB, 16 banks
 #: a stack ID). Chosen: both pseudo channels of a channel work in lock step: 32 B a cycle,
-#: bursts of 64 B and rows of 2 KB; a rank is a stack ID, and nTURN separates those too. PIM and the
-#: tile are those of ``paper``, but for the partial sums (chosen: results come after RD data).
+#: bursts of 64 B and rows of 2 KB; a rank is a stack ID, and nTURN separates those that send. PIM
+#: and the tile are those of ``paper``, but for the partial sums (chosen: results come after RD
+#: data).
 HBM3 = PAPER.replace(
     name="hbm3",
     channels=16,
@@ -103,11 +108,14 @@ HBM3 = PAPER.replace(
 )
 
 #: GDDR6-AiM, in cycles of 1 ns, the clock of its MAC units (Lee et al., ISSCC 2022, 11.1). Values
-#: of GDDR6_AiM_timing in the simulator of CENT (ASPLOS 2025; aim_simulator,
-#: src/dram/impl/GDDR6.cpp, partly measured by its authors; tCK 0.5 ns), rounded up to whole cycles,
-#: nREFI down. Chosen: nCWL, 3 there, is 4, the least that the die's registers allow; nBL and nTURN;
-#: nFAW, 42 there, is marked "not used", since AiM can open all banks at once, but here
-#: PIM_ACTIVATION keeps GDDR6's window.
+#: of GDDR6_AiM_timing in the simulator of CENT (ASPLOS 2025; arkhadem/aim_simulator,
+#: src/dram/impl/GDDR6.cpp), rounded up to whole cycles, nREFI down. What its authors measured or
+#: changed counts cycles of that preset's 0.5 ns. nRRDS, nRRDL, nWTRS, nWTRL, nFAW, nRFC and nREFI
+#: stand there as in the GDDR6 presets of the same file, whose cycle is 0.57 ns, and are read so:
+#: 11, 11, 9, 11, 42, 210 and 3333 cycles are 6.3, 6.3, 5.1, 6.3, 23.9, 119.7 and 1,899.8 ns.
+#: Chosen: nCWL, 3 there, is 4, the least that the die's registers allow; nBL and nTURN; nFAW is
+#: marked "not used" there, since AiM can open all banks at once, but here PIM_ACTIVATION keeps
+#: GDDR6's window.
 AIM_TIMING = Timing(
     nRCD=18,
     nRCDWR=14,
@@ -115,22 +123,23 @@ AIM_TIMING = Timing(
     nRP=16,
     nRAS=27,
     nRC=45,
-    nRRDS=6,
-    nRRDL=6,
-    nFAW=21,
+    nRRDS=7,
+    nRRDL=7,
+    nFAW=24,
     nCCDS=1,
     nCCDL=1,
     nCL=25,
     nCWL=4,
     nBL=2,
+    nRTW=None,
     nWR=17,
-    nWTRS=5,
-    nWTRL=6,
+    nWTRS=6,
+    nWTRL=7,
     nRTPS=6,
     nRTPL=6,
     nPPD=1,
-    nREFI=1666,
-    nRFC=105,
+    nREFI=1899,
+    nRFC=120,
     nTURN=1,
 )
 

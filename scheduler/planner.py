@@ -109,8 +109,7 @@ def limits(
 ) -> list[str]:
     """Return every limit of the machine that a model and requests of some contexts break.
 
-    Nothing is allocated, so it takes no time whatever the model. Where the model itself does not
-    fit, requests are not looked at.
+    No weights are needed. Where the model itself does not fit, requests are not looked at.
     """
     found: list[str] = []
     for check in (
@@ -144,7 +143,13 @@ def limits(
         )
         for steps in iteration.sub_batches
     ]
-    return iteration_limits(config, planner.placement, sub_batches, schedule)
+    found = iteration_limits(config, planner.placement, sub_batches, schedule)
+    if not found:  # what only the program itself tells
+        try:
+            compile_iteration(config, planner.placement, sub_batches, schedule)
+        except ValueError as error:
+            found.append(str(error))
+    return found
 
 
 def _blank(shape: ModelShape, decodes: tuple[Decode, ...]) -> SubBatch:

@@ -24,7 +24,7 @@ class MemoryConfig:
     ----------
     channels, ranks, bank_groups, rows
         Channels of the device, ranks of a channel, bank groups of a rank (four banks each), rows of
-        a bank.
+        a bank. Ranks need not be a power of two (a stack of 12 dies has three), other sizes must.
     row_bytes, column_bytes
         Bytes of a row, and of a column: what a MAC unit takes at a time.
     address_order
@@ -48,7 +48,7 @@ class MemoryConfig:
 
     def __post_init__(self) -> None:
         check_counts(self, others=("address_order", "timing"), may_be_zero=("subarrays",))
-        sizes = ("channels", "ranks", "bank_groups", "rows", "row_bytes", "column_bytes")
+        sizes = ("channels", "bank_groups", "rows", "row_bytes", "column_bytes")
         check_powers_of_two(self, sizes)
         if self.channels > 32:
             raise ValueError(f"channels must be at most 32, not {self.channels!r}")

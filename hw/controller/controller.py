@@ -30,7 +30,7 @@ __all__ = ["Controller", "accept_layout"]
 def accept_layout(config: ChannelConfig, tag_bits: int) -> data.StructLayout:
     """Shape of the strobe that reports an acceptance: 0 read, 1 write, 2 tile, 3 gwrite, 4 forward.
 
-    A gwrite is a GWRITE_ROW, with ``bank`` and ``row``; a tile has only the ``row``.
+    A gwrite is a GWRITE_ROW, with ``bank``, ``row`` and ``column``; a tile has only the ``row``.
     """
     bus = bus_layout(config)
     return data.StructLayout(
@@ -39,6 +39,7 @@ def accept_layout(config: ChannelConfig, tag_bits: int) -> data.StructLayout:
             "kind": 3,
             "bank": bus["bank"].shape,
             "row": bus["row"].shape,
+            "column": bus["column"].shape,
             "tag": tag_bits,
         }
     )
@@ -202,6 +203,9 @@ class Controller(wiring.Component):
                 Mux(tiles.accept, 0, Mux(vector_row.accept, pim.head.bank, request.bank))
             ),
             self.accept.row.eq(Mux(tile_or_vector, pim.head.row, request.row)),
+            self.accept.column.eq(
+                Mux(tiles.accept, 0, Mux(vector_row.accept, pim.head.column, request.column))
+            ),
             self.accept.tag.eq(Mux(tile_or_vector, 0, request.tag)),
         ]
         for queue in (reads, writes):

@@ -43,7 +43,12 @@ def _shift(config: ChannelConfig, scope: Scope) -> int:
         Scope.OTHER_RANK: config.memory.banks_per_rank,
         Scope.CHANNEL: config.memory.banks,
     }
-    return sizes[scope].bit_length() - 1
+    return (sizes[scope] - 1).bit_length()
+
+
+def _instances(config: ChannelConfig, scope: Scope) -> int:
+    """Return how many instances of a scope a channel has."""
+    return -(-config.memory.banks >> _shift(config, scope))
 
 
 def maximum_extent(config: ChannelConfig) -> int:
@@ -67,10 +72,7 @@ def _longest_extent(config: ChannelConfig, command: Command) -> int:
 def ready_layout(config: ChannelConfig) -> data.StructLayout:
     """Shape of what the guards allow: a bit for each bank, group or rank a command may name."""
     return data.StructLayout(
-        {
-            command.name: config.memory.banks >> _shift(config, TARGETS[command])
-            for command in ISSUED
-        }
+        {command.name: _instances(config, TARGETS[command]) for command in ISSUED}
     )
 
 
@@ -119,7 +121,7 @@ class Guards(wiring.Component):
         near = (self.bank >> coarse) == (instance << shift) >> coarse
         if scope is Scope.OTHER_RANK:
             near = ~near
-        elif self._config.memory.banks >> coarse == 1:
+        elif self._config.memory.banks <= 1 << coarse:
             return issued[first]
         return issued[first] & near
 
@@ -152,7 +154,7 @@ class Guards(wiring.Component):
         # Counters that must all be zero before a command is ready: scope and one an instance.
         terms: dict[Command, list[tuple[Scope, list[Signal]]]] = {c: [] for c in ISSUED}
         for (scope, gaps), laters in groups.items():
-            instances = config.memory.banks >> _shift(config, scope)
+            instances = _instances(config, scope)
             name = f"guard_{'_'.join(later.name for later in laters)}_{scope.name}"
             free = []
             for instance in range(instances):
@@ -179,7 +181,7 @@ class Guards(wiring.Component):
         # Windows: the times since the last openings, the newest first.
         for line in windows:
             free_for: dict[Command, list[Signal]] = {c: [] for c in line.later}
-            for instance in range(config.memory.banks >> _shift(config, line.scope)):
+            for instance in range(_instances(config, line.scope)):
                 wait = line.gap(timing) - 1
                 counters = [
                     Signal(range(wait + 1), name=f"window_{line.scope.name}_{instance}_{i}")
@@ -199,7 +201,7 @@ class Guards(wiring.Component):
 
         for command, lines in terms.items():
             shift = _shift(config, TARGETS[command])
-            for target in range(config.memory.banks >> shift):
+            for target in range(_instances(config, TARGETS[command])):
                 counters = []
                 for scope, free in lines:
                     ratio = shift - _shift(config, scope)

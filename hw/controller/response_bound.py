@@ -62,7 +62,7 @@ def _activation_cycles(config: ChannelConfig) -> int:
 def _direction_cycles(config: ChannelConfig) -> int:
     """Return the cycles in which the data bus turns to bursts of the other direction."""
     t = config.memory.timing
-    return t.nCL + t.nCWL + t.nBL + max(t.nWTRL, t.nTURN)
+    return max(t.read_to_write, t.nCL + t.nCWL + t.nBL + max(t.nWTRL, t.nTURN))
 
 
 def _with_yields(config: ChannelConfig, tile: int, results: int | None) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from amaranth._toolchain.yosys import find_yosys  # as the back ends of amaranth do
 
 from hw.config import Config
+from hw.device import check_buildable
 from hw.export.rtlil import Port, convert, port_table
 from hw.export.tops import TOPS
 
@@ -81,13 +82,16 @@ def export(config: Config, tops: Sequence[str], folder: Path) -> list[Path]:
     """Write ``TOP.v`` for each top, and ``manifest.json``; return their paths.
 
     The same sources and configuration give the same bytes. A file is written under another name
-    first, so none is ever half-written.
+    first, so none is ever half-written, and a configuration that cannot be a tile or a device is
+    refused before any file is written, if one is wanted.
 
     Raises
     ------
     ValueError
         If there is no such top, or the configuration cannot be built.
     """
+    if {"npu_tile", "device"} & set(tops):
+        check_buildable(config)
     written = []
     manifest = []
     for top in tops:

@@ -32,6 +32,7 @@ _TIMING = Timing(
     nCL=7,
     nCWL=4,
     nBL=2,
+    nRTW=None,
     nWR=2,
     nWTRS=2,
     nWTRL=3,

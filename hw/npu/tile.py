@@ -21,7 +21,22 @@ from hw.npu.vector.units import VectorUnits
 from hw.program.instruction_set import Opcode, Queue, bit_layout
 from hw.protocol.commands import pim_layout, request_layout
 
-__all__ = ["ChannelSignature", "Tile"]
+__all__ = ["ChannelSignature", "Tile", "check_ranks"]
+
+
+def check_ranks(config: TileConfig) -> None:
+    """Check that bits of an index share tokens and elements out over all banks of a channel.
+
+    Raises
+    ------
+    ValueError
+        If they do not.
+    """
+    if config.memory.ranks & (config.memory.ranks - 1):
+        raise ValueError(
+            "ranks must be a power of two where there is an NPU tile (a memory channel alone may "
+            f"have others), not {config.memory.ranks!r}"
+        )
 
 
 class ChannelSignature(wiring.Signature):
@@ -86,6 +101,7 @@ class Tile(wiring.Component):
     """
 
     def __init__(self, config: TileConfig):
+        check_ranks(config)
         self._config = config
         self._kinds = queue_kinds(config)
         channels = range(config.memory.channels)

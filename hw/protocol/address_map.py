@@ -6,7 +6,7 @@ from amaranth.hdl import *
 
 from hw.config import ROW_ORDER, DieConfig
 
-__all__ = ["Place", "address_of", "check_row_order", "place_of", "split_address"]
+__all__ = ["Place", "address_of", "check_row_order", "divided", "place_of", "split_address"]
 
 
 class Place(NamedTuple):
@@ -17,11 +17,11 @@ class Place(NamedTuple):
     column: int
 
 
-def _fields(config: DieConfig) -> dict[str, tuple[int, int]]:
-    """Return the lowest bit and the width of each part of an address above the byte of a burst.
+def _sizes(config: DieConfig) -> list[tuple[str, int]]:
+    """Return each part of an address above the byte of a burst, the lowest first, and its size.
 
-    Of the column this is the burst. Sizes are powers of two and parts stand side by side, each
-    once, so the map between addresses and places is one to one.
+    Of the column this is the burst. Parts stand side by side, each once, as digits of a number, so
+    the map between addresses and places is one to one.
     """
     sizes = {
         "row": config.memory.rows,
@@ -30,13 +30,7 @@ def _fields(config: DieConfig) -> dict[str, tuple[int, int]]:
         "bank": 4,
         "column": config.memory.bursts,
     }
-    fields = {}
-    start = config.memory.burst_bytes.bit_length() - 1
-    for name in reversed(config.memory.address_order):
-        width = sizes[name].bit_length() - 1
-        fields[name] = (start, width)
-        start += width
-    return fields
+    return [(name, sizes[name]) for name in reversed(config.memory.address_order)]
 
 
 def check_row_order(config: DieConfig) -> None:
@@ -70,10 +64,10 @@ def place_of(config: DieConfig, address: int) -> Place:
     """
     if not 0 <= address < config.memory.channel_bytes:
         raise ValueError(f"address must be below {config.memory.channel_bytes}, not {address!r}")
-    part = {
-        name: address >> start & ((1 << width) - 1)
-        for name, (start, width) in _fields(config).items()
-    }
+    part = {}
+    rest = address // config.memory.burst_bytes
+    for name, size in _sizes(config):
+        rest, part[name] = divmod(rest, size)
     group = part["rank"] * config.memory.bank_groups + part["bank_group"]
     second = address // config.memory.column_bytes % 2
     return Place(bank=4 * group + part["bank"], row=part["row"], column=2 * part["column"] + second)
@@ -95,9 +89,26 @@ def address_of(config: DieConfig, place: Place) -> int:
         "bank": bank,
         "column": place.column // 2,
     }
-    fields = _fields(config)
-    burst = sum(value << fields[name][0] for name, value in part.items())
-    return burst + place.column % 2 * config.memory.column_bytes
+    burst = 0
+    for name, size in reversed(_sizes(config)):
+        burst = burst * size + part[name]
+    return burst * config.memory.burst_bytes + place.column % 2 * config.memory.column_bytes
+
+
+def divided(value: Value, divisor: int) -> tuple[Value, Value]:
+    """Return quotient and remainder of an unsigned value by a constant, without a divider.
+
+    By a power of two they are some of its bits; else the value is multiplied by the reciprocal,
+    rounded up. For a value of n bits and n + b bits of the reciprocal, where 2 ** b is no less than
+    the divisor, the error stays below what would change the quotient (Granlund and Montgomery,
+    PLDI 1994, theorem 4.2).
+    """
+    bits = (divisor - 1).bit_length()
+    if divisor == 1 << bits:
+        return value[bits:], value[:bits]
+    shift = len(value) + bits
+    quotient = (value * -(-(1 << shift) // divisor) >> shift)[: max(0, len(value) - bits + 1)]
+    return quotient, (value - quotient * divisor)[:bits]
 
 
 def split_address(config: DieConfig, address: Value) -> tuple[Value, Value, Value]:
@@ -105,11 +116,10 @@ def split_address(config: DieConfig, address: Value) -> tuple[Value, Value, Valu
 
     The column is that of the burst: its lowest bit is 0.
     """
-    fields = _fields(config)
-
-    def part(name: str) -> Value:
-        start, width = fields[name]
-        return address[start : start + width]
-
-    bank = Cat(part("bank"), part("bank_group"), part("rank"))
-    return bank, part("row"), Cat(C(0, 1), part("column"))
+    top = (config.memory.channel_bytes - 1).bit_length()
+    rest = address[config.memory.burst_bytes.bit_length() - 1 : top]
+    part = {}
+    for name, size in _sizes(config):
+        rest, part[name] = divided(rest, size)
+    bank = Cat(part["bank"], part["bank_group"], part["rank"])
+    return bank, part["row"], Cat(C(0, 1), part["column"])

@@ -58,6 +58,7 @@ class _Parameters:
         "row_cycle": "nRC",
         "write_delay": "nRCDWR",
         "product_delay": "nRCDMAC",
+        "read_to_write": "nRTW",
     }
 
     def __getattr__(self, name: str) -> "_Term":
@@ -164,14 +165,17 @@ CONSTRAINTS: tuple[Constraint, ...] = (
     Constraint(Scope.BANK_GROUP, WRITE, FROM_ROW, lambda t: _write_end(t) + t.nWTRL),
     Constraint(Scope.RANK, WRITE, FROM_ROW, lambda t: _write_end(t) + t.nWTRS),
     # The data bus, and the paths behind it in the die: one burst after the other, and a turn-around
-    # between drivers of the bus.
+    # between drivers of the bus. Each rank that sends is one, the controller is another: it drives
+    # write data whatever their rank, so WR to WR of another rank needs none (nor in the simulator
+    # of NeuPIMs, extern/NewtonSim/src/timing.cc: write_to_write_o).
     Constraint(Scope.CHANNEL, READ, FROM_ROW, lambda t: t.nBL),
     Constraint(Scope.OTHER_RANK, READ, READ, lambda t: t.nBL + t.nTURN),
-    Constraint(Scope.CHANNEL, READ, TO_DIE, lambda t: t.nCL + t.nBL + t.nTURN - t.nCWL),
+    Constraint(Scope.CHANNEL, READ, TO_DIE, lambda t: t.read_to_write),
     Constraint(Scope.CHANNEL, TO_DIE, TO_DIE | GWRITE, lambda t: t.nBL),
     Constraint(Scope.CHANNEL, GWRITE, COLUMN | TO_DIE, lambda t: t.nBL, after_last=True),
     Constraint(Scope.CHANNEL, TO_DIE, READ, lambda t: _write_end(t) + t.nTURN - t.nCL),
-    # Refresh.
+    # Refresh takes the cells of a rank. The global vector buffer is none of them, so data may come
+    # to it from the bus at any time (PIM_GWRITE_DATA), within nRFC, too.
     Constraint(Scope.RANK, OPEN, REF, lambda t: t.row_cycle),
     *_closing(Scope.RANK, REF),
     Constraint(Scope.CHANNEL, PIM_CLOSE, REF, lambda t: t.nRP),
@@ -197,12 +201,16 @@ CONSTRAINTS: tuple[Constraint, ...] = (
 )
 
 
-def constraints(config: DieConfig) -> list[Constraint]:
-    """Return the constraints that hold in a device, without those that any two cycles satisfy."""
+def constraints(config: DieConfig, apart: int = 1) -> list[Constraint]:
+    """Return the constraints that hold in a device, without those that any two cycles satisfy.
+
+    Any two commands are ``apart`` by so many cycles: 0 where row and column commands have a bus
+    each.
+    """
     return [
         line
         for line in CONSTRAINTS
         if config.pim.row_buffers in line.row_buffers
-        and line.gap(config.memory.timing) > (0 if line.after_last else 1)
+        and line.gap(config.memory.timing) > (0 if line.after_last else apart)
         and not (line.scope is Scope.OTHER_RANK and config.memory.ranks == 1)
     ]

@@ -1,6 +1,7 @@
 """Configurations by name, or from a user's TOML file."""
 
 import json
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -11,7 +12,7 @@ import pydantic
 
 from hw.config import PARTS, Config, part_of
 from hw.presets import PRESETS
-from hw.protocol.timing import Timing
+from hw.protocol.timing import Timing, in_cycles
 from scheduler.commands.errors import UsageError
 from scheduler.commands.files import read_bytes
 
@@ -32,7 +33,9 @@ def load_config(text: str) -> Config:
 
     A file names the preset that it starts from (``preset = "tiny"``) and what differs, in a table
     for each part of :class:`hw.config.Config`; ``[memory.timing]`` has the names of
-    :class:`hw.protocol.timing.Timing`. Its ``name`` is that of the file, if it gives none.
+    :class:`hw.protocol.timing.Timing`, in cycles, or in nanoseconds with t in place of n. Its
+    ``name`` is that of the file, if it gives none. What holds in place of a value that was given is
+    said on standard error.
 
     Raises
     ------
@@ -55,9 +58,12 @@ def load_config(text: str) -> Config:
         raise UsageError(f"preset must be one of {', '.join(PRESETS)}, not {preset!r} (in {text})")
     try:
         _check_places(table)
-        return _change(PRESETS[preset], {"name": Path(text).stem, **table})
+        config = _change(PRESETS[preset], {"name": Path(text).stem, **table})
     except ValueError as error:
         raise UsageError(f"{error} (in {text})") from None
+    for remark in config.memory.timing.remarks():
+        print(f"neupims: {remark} (in {text})", file=sys.stderr)
+    return config
 
 
 def _check_places(table: Mapping[str, Any]) -> None:
@@ -69,6 +75,7 @@ def _check_places(table: Mapping[str, Any]) -> None:
         Saying of each one that does not where it belongs.
     """
     timing = {item.name for item in fields(Timing)}
+    timing |= {"t" + name[1:] for name in timing} | {"tCK"}
     known = {part: {item.name for item in fields(kind)} for part, kind in PARTS.items()}
     wrong = []
     for name, value in table.items():
@@ -88,7 +95,7 @@ def _check_places(table: Mapping[str, Any]) -> None:
                     wrong += [
                         _place(symbol, timing, "memory.timing")
                         for symbol in inner
-                        if symbol not in timing
+                        if symbol.replace("_", "") not in timing
                     ]
     if wrong:
         raise ValueError("; ".join(wrong))
@@ -97,7 +104,7 @@ def _check_places(table: Mapping[str, Any]) -> None:
 def _place(name: str, timing: set[str], table: str = "") -> str:
     """Say where a field belongs that stands in a table, or outside of all."""
     given = f"{table}.{name}" if table else name
-    if name in timing or name == "timing":
+    if name.replace("_", "") in timing or name == "timing":
         return f"{given} must stand in the table [memory.timing]"
     if part := part_of(name):
         return f"{given} must stand in the table [{part}]"
@@ -117,7 +124,7 @@ def _change(base: Config, table: Mapping[str, Any]) -> Config:
     wanted = asdict(base)
     for part, values in table.items():
         if isinstance(values, dict):
-            timing = {**wanted["memory"]["timing"], **values.get("timing", {})}
+            timing = {**wanted["memory"]["timing"], **in_cycles(values.get("timing", {}))}
             wanted[part] = {**wanted[part], **values}
             if part == "memory":
                 wanted[part]["timing"] = timing

@@ -32,6 +32,7 @@ from sim.devices.compiled_device import RtlDevice
 from sim.devices.first_difference import MismatchError
 from sim.engine.compiler import CompileError, CompilerNotFoundError
 from sim.monitor.monitor import Monitor
+from sim.monitor.premises import Premises
 from sim.trace.trace_file import write_csv
 
 __all__ = [
@@ -328,7 +329,7 @@ class _Records:
         if self.length > self.checked:
             self.traces = [np.concatenate(self.traces)]
             end = int(self.traces[0]["cycle"].max())
-            violations = Monitor(self.config).check(self.traces[0], end=end)
+            violations = Monitor(self.config, Premises(to_end=False)).check(self.traces[0], end)
             if violations:
                 raise RuntimeError(f"the protocol monitor found: {violations[0]}")
             self.checked = self.length

@@ -6,7 +6,7 @@ import numpy as np
 
 from hw.protocol.commands import Command
 from sim.trace.channel_trace import ChannelTrace
-from sim.trace.command_trace import ACCEPT, KINDS
+from sim.trace.command_trace import ACCEPT, KINDS, lacks_columns
 
 __all__ = ["check_acceptance"]
 
@@ -65,11 +65,12 @@ class _Events:
         return int(self.position[int(self.first(np.array([row]))[0]) + number])
 
 
-def check_acceptance(channel: ChannelTrace, rows: Array) -> None:
+def check_acceptance(channel: ChannelTrace, rows: Array, end: int | None) -> None:
     """Check what is served when, against what was accepted when.
 
     On one row, ordinary requests, tiles, and vectors that PIM_GWRITE takes from it are served in
-    the order of acceptance, and none is served that nobody asked for.
+    the order of acceptance, and none is served that nobody asked for: the burst, too, is that of a
+    request, unless some ACCEPT does not say its column.
 
     Parameters
     ----------
@@ -77,30 +78,43 @@ def check_acceptance(channel: ChannelTrace, rows: Array) -> None:
         The trace, with its ACCEPT records.
     rows
         The row that each command uses: for column commands that open in the bank, or -1.
+    end
+        Cycle by which all must have been served; None if requests may be left.
     """
     config, records = channel.config, channel.records
     is_accept = records["command"] == ACCEPT
     everything = np.arange(len(records))
     nowhere = np.full(len(records), -1)
     place = records["bank"].astype(np.int64) * config.memory.rows + records["row"]
+    bursts = 1 if lacks_columns(records) else config.memory.bursts  # of a row that are told apart
+    burst = place * bursts + records["column"].astype(np.int64) // 2 % bursts
+    column = channel.commands["column"].astype(np.int64)
 
-    def accepted(*kinds: str) -> _Events:
+    def accepted(*kinds: str, at: Array = place) -> _Events:
         index = everything[is_accept & np.isin(records["kind"], [KINDS.index(k) for k in kinds])]
-        return _Events.of(place[index], index, nowhere[index], len(records))
+        return _Events.of(at[index], index, nowhere[index], len(records))
 
-    def served(*commands: Command) -> _Events:
+    def served(*commands: Command, by_burst: bool = False) -> _Events:
         index = np.flatnonzero(channel.any_of(commands) & (rows >= 0))
         used = channel.bank[index] * config.memory.rows + rows[index]
+        if by_burst:
+            used = used * bursts + column[index] // 2 % bursts
         return _Events.of(used, channel.position[index], index, len(records))
 
     writes, write_commands = accepted("write"), served(*_WRITES)
     vectors, vector_commands = accepted("gwrite"), served(Command.PIM_GWRITE)
-    _check_asked(channel, accepted("read"), served(*_READS), "read")
-    _check_asked(channel, writes, write_commands, "write")
-    if len(vectors.mixed):
-        _check_asked(channel, vectors, vector_commands, "gwrite")
+    for kind, commands in (("read", _READS), ("write", _WRITES), ("gwrite", (Command.PIM_GWRITE,))):
+        accepts, serves = accepted(kind, at=burst), served(*commands, by_burst=True)
+        if kind != "gwrite" or len(vectors.mixed):
+            _check_asked(channel, accepts, serves, kind)
+        if end is not None:
+            _check_served(channel, accepts, serves, kind, end)
     _check_forwards(channel, accepted("forward"), writes, write_commands)
-    _check_tiles(channel, accepted("read", "write"), served(*_READS, *_WRITES))
+    to_bursts = accepted("forward", at=burst)
+    written = accepted("write", at=burst).count(to_bursts.row, to_bursts.position) > 0
+    for position in to_bursts.position[~written].tolist():
+        channel.add_acceptance(7, "a forwarded read must follow a write to its burst", position)
+    _check_tiles(channel, accepted("read", "write"), served(*_READS, *_WRITES), end)
     _check_vectors(channel, writes, write_commands, vectors, vector_commands)
 
 
@@ -115,6 +129,17 @@ def _check_asked(channel: ChannelTrace, accepts: _Events, serves: _Events, kind:
         if value > worst.get(key, 0):
             worst[key] = value
             channel.add(7, f"a command must serve an accepted {kind}", int(serves.command[event]))
+
+
+def _check_served(
+    channel: ChannelTrace, accepts: _Events, serves: _Events, kind: str, end: int
+) -> None:
+    """Check that nothing accepted is left; requests to one burst are served in their order."""
+    number = np.arange(len(accepts.mixed)) - accepts.first(accepts.row)
+    done = serves.count(accepts.row, np.full(len(number), accepts.records))
+    for event in np.flatnonzero(number >= done).tolist():
+        words = channel.accepted_in_words(int(accepts.position[event]))
+        channel.add_at_end(7, f"an accepted {kind} must be served", end, words)
 
 
 def _check_forwards(
@@ -142,7 +167,7 @@ def _tiles(channel: ChannelTrace) -> tuple[Array, Array]:
     return events[starts], ends
 
 
-def _check_tiles(channel: ChannelTrace, accepts: _Events, serves: _Events) -> None:
+def _check_tiles(channel: ChannelTrace, accepts: _Events, serves: _Events, end: int | None) -> None:
     """Check tiles against ordinary requests to their rows."""
     config, records = channel.config, channel.records
     is_tile = (records["command"] == ACCEPT) & (records["kind"] == KINDS.index("tile"))
@@ -153,6 +178,11 @@ def _check_tiles(channel: ChannelTrace, accepts: _Events, serves: _Events) -> No
     row = channel.row[starts]
     asked = (which >= 0) & ~again
     asked[asked] = records["row"][accepted[which[asked]]] == row[asked]
+    if end is not None:
+        started = np.isin(np.arange(len(accepted)), which[asked])
+        for position in accepted[~started].tolist():
+            words = channel.accepted_in_words(position)
+            channel.add_at_end(7, "an accepted tile must be served", end, words)
     for start in starts[~asked].tolist():
         channel.add(3, "a tile must be accepted before it starts", start)
 

@@ -11,6 +11,8 @@ from hw.protocol.commands import Command
 from hw.protocol.constraints import OPENINGS, Constraint, Scope, constraints
 from sim.monitor.acceptance_rules import check_acceptance
 from sim.monitor.pim_rules import check_data_bus, check_pim, check_vector_buffer
+from sim.monitor.premises import Premises
+from sim.monitor.refresh_rules import check_refresh
 from sim.trace.channel_trace import ChannelTrace, Spread, Violation, is_any
 
 __all__ = ["Monitor", "Violation"]
@@ -18,6 +20,10 @@ __all__ = ["Monitor", "Violation"]
 Array = np.ndarray
 
 _USES = (Command.RD, Command.RDA, Command.WR, Command.WRA, Command.PIM_GWRITE)
+_ON_ROW_BUS = (
+    *(Command.ACT, Command.PRE, Command.PREA, Command.REF),
+    *(Command.PIM_ACTIVATION, Command.PIM_PRECHARGE),
+)
 _CLOSES = (Command.PRE, Command.PREA, Command.RDA, Command.WRA)
 _NEAR = {
     Scope.BANK: "same bank",
@@ -35,13 +41,16 @@ class Monitor:
     ----------
     config
         Of the device.
+    premises
+        What may be taken for granted of the traces.
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, premises: Premises = Premises()):  # noqa: B008
         self._config = config
-        self._lines = constraints(config)
+        self._premises = premises
+        self._lines = constraints(config, 0 if premises.separate_buses else 1)
 
-    def check(self, trace: Array, end: int | None = None) -> list[Violation]:
+    def check(self, trace: Array, end: int) -> list[Violation]:
         """Return what is wrong with a trace, in the order of cycles.
 
         Parameters
@@ -50,33 +59,49 @@ class Monitor:
             Records of type :data:`sim.trace.command_trace.RECORD`, those of a channel in the order
             of time; in one cycle, ACCEPT stands before the command.
         end
-            Cycle in which the trace ends, to find refreshes that are missing at its end.
+            Cycle in which the trace ends: what is missing by then is found, too.
 
         Raises
         ------
         ValueError
-            If the records of a channel are not in the order of time.
+            If the records of a channel are not in the order of time, or after the end.
         """
+        premises = self._premises
+        if len(trace) and end < int(trace["cycle"].max()):
+            raise ValueError(f"end must be at least {int(trace['cycle'].max())}, not {end}")
         found: list[Violation] = []
         for number in np.unique(trace["channel"]):
             records = trace[trace["channel"] == number]
             if (np.diff(records["cycle"].astype(np.int64)) < 0).any():
                 raise ValueError(f"records of channel {number} must be in the order of time")
             channel = ChannelTrace(self._config, int(number), records)
-            for first in np.flatnonzero(np.diff(channel.cycle) < 1).tolist():
-                channel.add(8, "one command a cycle on the C/A bus", first + 1, first, 1)
+            self._check_command_bus(channel)
             banks, event_rows, rows = self._check_rows(channel)
             self._check_timing(channel, banks, event_rows)
-            self._check_refresh(channel, end)
-            check_pim(channel)
+            if premises.refreshed:
+                check_refresh(channel, end, premises.from_reset)
+            check_pim(channel, premises.from_reset)
             check_data_bus(channel)
             check_vector_buffer(channel)
-            if not channel.is_command.all():
-                check_acceptance(channel, rows)
+            if premises.from_reset and not channel.is_command.all():
+                check_acceptance(channel, rows, end if premises.to_end else None)
             found += channel.violations
         # With one row buffer, two lines of the table may say the same of a pair.
         unique = dict.fromkeys(found)
         return sorted(unique, key=lambda v: (v.cycle, v.channel, v.rule, v.what))
+
+    def _check_command_bus(self, channel: ChannelTrace) -> None:
+        """Check that a C/A bus has one command a cycle."""
+        if not self._premises.separate_buses:
+            buses = {"the C/A bus": np.ones(len(channel.cycle), bool)}
+        else:
+            is_row = channel.any_of(_ON_ROW_BUS)
+            buses = {"the row C/A bus": is_row, "the column C/A bus": ~is_row}
+        for bus, commands in buses.items():
+            index = np.flatnonzero(commands)
+            for place in np.flatnonzero(np.diff(channel.cycle[index]) < 1).tolist():
+                first, later = int(index[place]), int(index[place + 1])
+                channel.add(8, f"one command a cycle on {bus}", later, first, 1)
 
     def _check_rows(self, channel: ChannelTrace) -> tuple[Spread, Array, Array]:
         """Check the states of both row buffers.
@@ -100,12 +125,20 @@ class Monitor:
         acts, pim_acts = is_any(code, [Command.ACT]), is_any(code, [Command.PIM_ACTIVATION])
         refreshes, uses = is_any(code, [Command.REF]), is_any(code, _USES)
         pim_closes = is_any(code, [Command.PIM_PRECHARGE])
-        mem = banks.last(acts | is_any(code, _CLOSES))
+        changes = acts | is_any(code, _CLOSES)
+        if not self._premises.from_reset:
+            changes |= refreshes  # after which a bank is known to be closed
+        mem = banks.last(changes)
         mem_open = (mem >= 0) & acts[mem]
+        # Before that, a bank may be open; a column command shows that it is.
+        unknown = (mem < 0) & (not self._premises.from_reset)
+        used = np.where(unknown, banks.last(uses), -1)
+        shown = used >= 0
+        opener = np.where(shown, used, mem)
         pim = banks.last(pim_acts | pim_closes)
         pim_open = (pim >= 0) & pim_acts[pim]
         if config.pim.row_buffers == 1:
-            mem_conflict, pim_conflict = mem_open, pim_open
+            mem_conflict, pim_conflict = mem_open | shown, pim_open
         else:
             size = config.memory.rows // config.memory.subarrays if config.memory.subarrays else 1
             mem_conflict = mem_open & (row[mem] // size == row // size)
@@ -113,12 +146,12 @@ class Monitor:
 
         both = "a row must not be open in both row buffers"
         rules = (
-            (1, "ACT needs a closed MEM row buffer", acts & mem_open, mem),
-            (1, "a column command needs an open row", uses & ~mem_open, mem),
-            (1, "REF needs closed MEM row buffers", refreshes & mem_open, mem),
+            (1, "ACT needs a closed MEM row buffer", acts & (mem_open | shown), opener),
+            (1, "a column command needs an open row", uses & ~mem_open & ~unknown, mem),
+            (1, "REF needs closed MEM row buffers", refreshes & (mem_open | shown), opener),
             (1, "PIM_ACTIVATION needs a closed PIM row buffer", pim_acts & pim_open, pim),
             (2, both, acts & pim_conflict, pim),
-            (2, both, pim_acts & mem_conflict, mem),
+            (2, both, pim_acts & mem_conflict, opener),
         )
         for rule, what, broken, first in rules:
             reported = set()
@@ -218,34 +251,10 @@ class Monitor:
 
     def _check_other_rank(self, channel: ChannelTrace, lines: list[Constraint]) -> None:
         """Check constraints between commands to different ranks."""
-        ranks = channel.bank >> channel.shift(Scope.RANK)
         everything = np.arange(len(channel.code))
         whole = Spread(everything, np.zeros_like(everything), np.zeros_like(everything))
         for line in lines:
             first, later = channel.any_of(line.first), channel.any_of(line.later)
             for rank in range(self._config.memory.ranks):
-                here = ranks == rank
+                here = channel.rank == rank
                 self._check_gap(channel, whole, line, first & ~here, later & here)
-
-    def _check_refresh(self, channel: ChannelTrace, end: int | None) -> None:
-        """Check that every rank is refreshed neither too late nor too early."""
-        config = self._config
-        interval = config.memory.timing.nREFI
-        slack = config.controller.postpone * interval
-        ranks = channel.spread(Scope.RANK, [Command.REF])
-        for rank in range(config.memory.ranks):
-            index = ranks.index[ranks.instance == rank]
-            time = channel.cycle[index]
-            due = (np.arange(len(index)) + 1) * interval
-            for what, missing in (
-                ("refresh is late", time - due - slack),
-                ("refresh is pulled in too far", due - slack - time),
-            ):
-                for i in np.flatnonzero(missing > 0).tolist():
-                    before = int(index[i - 1]) if i else None
-                    channel.add(5, what, int(index[i]), before, missing[i])
-            late = 0 if end is None else end - (len(index) + 1) * interval - slack
-            if end is not None and late > 0:
-                what = f"refresh of rank {rank} is late"
-                words = channel.in_words(int(index[-1])) if len(index) else ""
-                channel.violations.append(Violation(end, channel.number, 5, what, words, "", late))

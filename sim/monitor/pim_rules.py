@@ -3,7 +3,6 @@
 import numpy as np
 
 from hw.protocol.commands import Command
-from hw.protocol.constraints import Scope
 from hw.protocol.results import result_schedule
 from sim.trace.channel_trace import ChannelTrace
 
@@ -17,27 +16,42 @@ _WRITES = (Command.WR, Command.WRA)
 _OUTSIDE = -1  # who drives write data; all other drivers are ranks
 
 
-def check_pim(channel: ChannelTrace) -> None:
-    """Check that products find one row open in all bank groups, and that tiles open and close."""
+def check_pim(channel: ChannelTrace, from_reset: bool = True) -> None:
+    """Check that products find one row open in all bank groups, and that tiles open and close.
+
+    Of a trace that does not begin at reset, the first tile may have begun before: until the first
+    PIM_PRECHARGE or REF, more bank groups may be open than are seen to open.
+    """
     config = channel.config
     activations = channel.any_of([Command.PIM_ACTIVATION])
     closes = channel.any_of([Command.PIM_PRECHARGE])
+    products, refreshes = channel.any_of(_PRODUCTS), channel.any_of([Command.REF])
     opened = np.cumsum(activations)
     tile = np.cumsum(closes)
     starts = np.concatenate([[0], opened[closes]])  # activations before each tile
     begun = starts[tile - closes]
     groups = opened - begun
     index = np.flatnonzero(activations)
-    wrong = channel.any_of(_PRODUCTS) & (groups != config.memory.groups)
+    known = np.ones(len(tile), bool)
+    if not from_reset:
+        known = (tile - closes > 0) | (np.cumsum(refreshes) - refreshes > 0)
+    wrong = known & products & (groups != config.memory.groups)
     changes = np.flatnonzero(activations | closes)
     for later in np.flatnonzero(wrong).tolist():
         before = int(np.searchsorted(changes, later)) - 1
         last = int(changes[before]) if before >= 0 else None
         channel.add(1, "a product needs the PIM row buffers of all bank groups open", later, last)
-    for later in np.flatnonzero(closes & (groups == 0)).tolist():
+    for later in np.flatnonzero(known & closes & (groups == 0)).tolist():
         channel.add(1, "PIM_PRECHARGE needs an open PIM row buffer", later)
-    for later in np.flatnonzero(channel.any_of([Command.REF]) & (groups > 0)).tolist():
-        channel.add(5, "REF must not fall inside a tile", later, int(index[begun[later]]))
+    inside = "REF must not fall inside a tile"
+    for later in np.flatnonzero(refreshes & (groups > 0)).tolist():
+        channel.add(5, inside, later, int(index[begun[later]]))
+    first = int(np.append(np.flatnonzero(~known & products), len(tile))[0])
+    after = ~known & (np.arange(len(tile)) > first)  # a product has shown that all are open
+    for later in np.flatnonzero(after & activations).tolist():
+        channel.add(1, "PIM_ACTIVATION needs a closed PIM row buffer", later, first)
+    for later in np.flatnonzero(after & refreshes & (groups == 0)).tolist():
+        channel.add(5, inside, later, first)
     a, b = index[:-1], index[1:]
     other = (tile[a] == tile[b]) & (channel.row[a] != channel.row[b])
     for first, later in zip(a[other].tolist(), b[other].tolist(), strict=True):
@@ -77,8 +91,7 @@ def check_data_bus(channel: ChannelTrace) -> None:
     start, end, driver, command = _results(channel)
     starts = (channel.cycle[reads] + timing.nCL, channel.cycle[writes] + timing.nCWL, start)
     ends = (starts[0] + timing.nBL, starts[1] + timing.nBL, end)
-    ranks = channel.bank[reads] >> channel.shift(Scope.RANK)
-    drivers = (ranks, np.full(len(writes), _OUTSIDE), driver)
+    drivers = (channel.rank[reads], np.full(len(writes), _OUTSIDE), driver)
     start, end, driver = np.concatenate(starts), np.concatenate(ends), np.concatenate(drivers)
     command = np.concatenate((reads, writes, command))
     order = np.argsort(start, kind="stable")

@@ -127,26 +127,30 @@ class ChannelTrace:
         """Return which commands are one of these."""
         return is_any(self.code, commands)
 
-    def shift(self, scope: Scope) -> int:
-        """Return how many low bits of a bank's number do not matter at a scope."""
-        banks = {
+    def banks(self, scope: Scope) -> int:
+        """Return how many banks an instance of a scope has."""
+        return {
             Scope.BANK: 1,
             Scope.BANK_GROUP: 4,
             Scope.RANK: self.config.memory.banks_per_rank,
             Scope.CHANNEL: self.config.memory.banks,
-        }
-        return banks[scope].bit_length() - 1
+        }[scope]
+
+    @property
+    def rank(self) -> Array:
+        """Rank that each command works on, or begins with."""
+        return self.bank // self.config.memory.banks_per_rank
 
     def spread(self, scope: Scope, commands: Iterable[Command]) -> Spread:
         """Spread these commands over the instances of a scope."""
-        shift = self.shift(scope)
+        banks = self.banks(scope)
         width = np.zeros(ACCEPT, np.int64)  # instances that a command works on
         for command in commands:
-            width[command.value] = 1 << max(0, self.shift(TARGETS[command]) - shift)
+            width[command.value] = max(1, self.banks(TARGETS[command]) // banks)
         count = width[self.code]
         index = np.repeat(np.arange(len(self.code)), count)
         offset = np.arange(len(index)) - np.repeat(np.cumsum(count) - count, count)
-        first = self.bank[index] >> shift & ~(count[index] - 1)
+        first = self.bank[index] // banks // count[index] * count[index]
         instance = (first + offset).astype(np.uint16)
         order = np.argsort(instance, kind="stable")
         instance = instance[order].astype(np.int64)
@@ -172,6 +176,10 @@ class ChannelTrace:
     def add_acceptance(self, rule: int, what: str, position: int) -> None:
         """Note that an acceptance, given by its position in the trace, is a violation."""
         self._note(rule, what, self.records[position])
+
+    def add_at_end(self, rule: int, what: str, end: int, first: str, missing: int = 0) -> None:
+        """Note what is missing at the end of the trace, after something given in words."""
+        self.violations.append(Violation(end, self.number, rule, what, first, "", missing))
 
     def _note(
         self, rule: int, what: str, later: np.void, first: str = "", missing: int = 0

@@ -6,7 +6,18 @@ from hw.config import Config
 from hw.protocol.commands import Command
 from hw.protocol.constraints import TARGETS, Scope
 
-__all__ = ["ACCEPT", "COLUMNS", "KINDS", "RECORD", "cells", "describe", "fields_of", "record"]
+__all__ = [
+    "ACCEPT",
+    "COLUMNS",
+    "KINDS",
+    "NO_COLUMN",
+    "RECORD",
+    "cells",
+    "describe",
+    "fields_of",
+    "lacks_columns",
+    "record",
+]
 
 #: Code of an ACCEPT record, beside those of :class:`hw.protocol.commands.Command`.
 ACCEPT = 16
@@ -14,6 +25,9 @@ ACCEPT = 16
 #: What an ACCEPT record's ``kind`` means. A tile's has only a row; ``gwrite`` is a PIM_GWRITE that
 #: reads a row, ``forward`` a read that a pending write answers, without a RD.
 KINDS = ("read", "write", "tile", "gwrite", "forward")
+
+#: The ``column`` of an ACCEPT that does not say which burst it asks for.
+NO_COLUMN = 0xFFFF
 
 #: One record of a trace. ``bank`` counts the banks of the channel, as on the bus; ``tag`` and
 #: ``kind`` are those of ACCEPT records. ``k`` of PIM_GWRITE from a row is the bursts that it moves,
@@ -61,10 +75,10 @@ _FIELDS = {
 
 # Those of an ACCEPT record, by its kind.
 _ACCEPT_FIELDS = (
-    *[("tag", "kind", "rank", "bank_group", "bank", "row")] * 2,
+    *[("tag", "kind", "rank", "bank_group", "bank", "row", "column")] * 2,
     ("kind", "row"),
-    ("kind", "rank", "bank_group", "bank", "row"),
-    ("tag", "kind", "rank", "bank_group", "bank", "row"),
+    ("kind", "rank", "bank_group", "bank", "row", "column"),
+    ("tag", "kind", "rank", "bank_group", "bank", "row", "column"),
 )
 
 
@@ -83,6 +97,12 @@ def fields_of(code: int, kind: int = 0) -> tuple[str, ...]:
         return ()
     depth = {Scope.BANK: 3, Scope.BANK_GROUP: 2, Scope.RANK: 1}.get(TARGETS[command], 0)
     return ("rank", "bank_group", "bank")[:depth] + _FIELDS.get(command, ())
+
+
+def lacks_columns(trace: np.ndarray) -> bool:
+    """Return whether some ACCEPT of a burst does not say which one it asks for."""
+    is_burst = (trace["command"] == ACCEPT) & (trace["kind"] != KINDS.index("tile"))
+    return bool((trace["column"][is_burst] == NO_COLUMN).any())
 
 
 def record(cycle: int, command: Command | int, **fields: int) -> np.void:
@@ -109,6 +129,8 @@ def cells(config: Config, entry: np.void) -> dict[str, str]:
             found[name] = str(entry[name])
     if code == ACCEPT:
         found["kind"] = KINDS[kind]
+        if int(entry["column"]) == NO_COLUMN:
+            found.pop("column", None)
     elif code == Command.PIM_GWRITE.value:
         found["kind"] = "row"
         found["k"] = str(max(1, int(entry["k"])))

@@ -2,26 +2,30 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hw.config import Config
 from hw.protocol.commands import Command
-from sim.trace.command_trace import ACCEPT, COLUMNS, KINDS, RECORD, fields_of
+from sim.text_input import open_text
+from sim.trace.command_trace import ACCEPT, COLUMNS, KINDS, NO_COLUMN, RECORD, fields_of
+
+if TYPE_CHECKING:
+    from sim.trace.trace_cells import Cells
 
 __all__ = ["read_csv", "write_csv"]
 
 Array = np.ndarray
 
 _WRITE_RECORDS = 1 << 16  # at a time
-_READ_BYTES = 1 << 24  # at a time
 _HEADER = ",".join(COLUMNS)
 _CODES = ACCEPT + len(KINDS)  # commands, then ACCEPT by its kind
 _TEXT = ("command", "kind")
+_OPTIONAL = "column"  # of an ACCEPT
 _BURSTS = (Command.RD, Command.RDA, Command.WR, Command.WRA, Command.PIM_GWRITE)
 _VECTORS = (Command.PIM_GWRITE, Command.PIM_GWRITE_DATA)
-_DIGITS = 18  # that a number may have
-_ANY = 10**_DIGITS - 1
+_ANY = 10**18 - 1
 
 
 def _used() -> dict[str, Array]:
@@ -75,6 +79,8 @@ def _texts(config: Config, trace: Array) -> Iterator[list[str]]:
             continue
         column = (values[name] if name in values else trace[name]).tolist()
         used = _USED[name][code]
+        if name == _OPTIONAL:
+            used = used & ~(is_accept & (trace[name] == NO_COLUMN))
         if used.all():
             yield list(map(str, column))
         else:
@@ -82,7 +88,7 @@ def _texts(config: Config, trace: Array) -> Iterator[list[str]]:
 
 
 def read_csv(config: Config, path: Path) -> Array:
-    """Read a trace from text.
+    """Read a trace from text, which is read once: a pipe will do, and gzip, too.
 
     Returns
     -------
@@ -91,65 +97,47 @@ def read_csv(config: Config, path: Path) -> Array:
 
     Raises
     ------
+    OSError
+        If the file cannot be read.
     ValueError
         If a line is no record of this device, or out of order. The message names the line, the
         value, and what it must be.
     """
-    parts = [np.zeros(0, RECORD)]
-    with path.open("rb") as file:
-        header = file.readline().rstrip(b"\r\n").decode(errors="replace")
-        if header != _HEADER:
-            raise ValueError(f"line 1: the columns must be {_HEADER}, not {header[:200]!r}")
-        line, rest = 2, b""
-        while block := file.read(_READ_BYTES):
-            block = rest + block
-            end = block.rfind(b"\n") + 1
-            block, rest = block[:end], block[end:]
-            if block:
-                parts.append(_Block(config, block, line).records())
-                line += len(parts[-1])
-        if rest:
-            parts.append(_Block(config, rest + b"\n", line).records())
+    from sim.trace.trace_cells import read_cells  # its library takes long to import
+
+    parts, lines = [np.zeros(0, RECORD)], [np.zeros(0, np.int64)]
+    with open_text(path) as stream:
+        for cells in read_cells(stream, COLUMNS):
+            parts.append(_Block(config, cells).records())
+            lines.append(cells.lines)
     trace = np.concatenate(parts)
-    _check_order(trace)
+    _check_order(trace, np.concatenate(lines))
     return trace
 
 
 class _Block:
     """Some whole lines, read column by column. Of what is wrong, the first line is reported."""
 
-    def __init__(self, config: Config, block: bytes, first_line: int):
+    def __init__(self, config: Config, cells: "Cells"):
         self._config = config
-        self._first_line = first_line
+        self._cells = cells
         self._wrong: tuple[int, str] | None = None
-        self._text = np.frombuffer(block.replace(b"\r\n", b"\n"), np.uint8)
-        is_end = self._text == ord("\n")
-        ends = np.flatnonzero(is_end)
-        separators = np.flatnonzero(is_end | (self._text == ord(",")))
-        count = np.diff(np.searchsorted(separators, ends, "right"), prepend=0)
-        self._refuse(
-            count != len(COLUMNS), lambda i: f"must have {len(COLUMNS)} cells, not {count[i]}"
-        )
-        self._check()
-        stops = separators.reshape(len(ends), len(COLUMNS))
-        self._starts = np.concatenate([[0], separators[:-1] + 1]).reshape(stops.shape)
-        self._widths = stops - self._starts
+        if cells.uneven and not (len(cells.lines) and cells.uneven[0] > cells.lines[-1] + 1):
+            line, count = cells.uneven
+            self._wrong = line, f"must have {len(COLUMNS)} cells, not {count}"
 
     def _refuse(self, wrong: Array, message: Callable[[int], str]) -> None:
         """Note the first line of a mask, if no earlier one was."""
-        line = int(wrong.argmax()) if len(wrong) else 0
-        if len(wrong) and wrong[line] and (self._wrong is None or line < self._wrong[0]):
-            self._wrong = line, message(line)
+        index = int(wrong.argmax()) if len(wrong) else 0
+        if len(wrong) and wrong[index]:
+            line = int(self._cells.lines[index])
+            if self._wrong is None or line < self._wrong[0]:
+                self._wrong = line, message(index)
 
     def _check(self) -> None:
         """Raise ValueError for what was noted."""
         if self._wrong is not None:
-            raise ValueError(f"line {self._first_line + self._wrong[0]}: {self._wrong[1]}")
-
-    def _cell(self, line: int, column: int) -> str:
-        start = self._starts[line, column]
-        text = self._text[start : start + self._widths[line, column]].tobytes()
-        return repr(text.decode(errors="replace"))
+            raise ValueError(f"line {self._wrong[0]}: {self._wrong[1]}")
 
     def records(self) -> Array:
         """Return the records.
@@ -160,7 +148,6 @@ class _Block:
             If a line is no record of this device.
         """
         code = self._codes()
-        self._check()
         records = np.zeros(len(code), RECORD)
         records["command"] = np.minimum(code, ACCEPT)
         records["kind"] = np.maximum(code - ACCEPT, 0)
@@ -180,66 +167,52 @@ class _Block:
 
     def _codes(self) -> Array:
         """Return the code of each line from its cells ``command`` and ``kind``."""
-        commands, kinds = self._words("command"), self._words("kind")
-        code = np.full(len(commands), -1)
-        known = np.zeros(len(commands), bool)
-        for number, (command, kind) in enumerate(zip(_COMMANDS, _KINDS, strict=True)):
-            if number != Command.NOP.value:
-                same = commands == command.encode()
-                known |= same
-                code[same & (kinds == kind.encode())] = number
+        (command, commands), (kind, kinds) = map(self._cells.words, _TEXT)
+        table = np.full((len(commands), len(kinds)), -1)
+        for code, (name, its_kind) in enumerate(zip(_COMMANDS, _KINDS, strict=True)):
+            if code != Command.NOP.value and name in commands and its_kind in kinds:
+                table[commands.index(name), kinds.index(its_kind)] = code
+        codes: Array = table[command, kind] if len(command) else np.zeros(0, np.int64)
+        known = np.isin(commands, _COMMANDS[1:])[command]
         names = ", ".join(dict.fromkeys(_COMMANDS[1:]))
-        at, kind_at = COLUMNS.index("command"), COLUMNS.index("kind")
-        self._refuse(~known, lambda i: f"command must be one of {names}, not {self._cell(i, at)}")
+        self._refuse(
+            ~known,
+            lambda i: f"command must be one of {names}, not {self._cells.text('command', i)}",
+        )
 
-        def kind_message(line: int) -> str:
-            command = commands[line].decode()
-            allowed = [k or "blank" for c, k in zip(_COMMANDS, _KINDS, strict=True) if c == command]
-            text = f"kind of {command} must be {' or '.join(allowed)}"
-            return f"{text}, not {self._cell(line, kind_at)}"
+        def kind_message(index: int) -> str:
+            name = commands[command[index]]
+            allowed = [k or "blank" for c, k in zip(_COMMANDS, _KINDS, strict=True) if c == name]
+            text = f"kind of {name} must be {' or '.join(allowed)}"
+            return f"{text}, not {self._cells.text('kind', index)}"
 
-        self._refuse(known & (code < 0), kind_message)
-        return code
-
-    def _words(self, name: str) -> Array:
-        """Return the cells of a column as bytes; what is too long is cut, and equals no name."""
-        column = COLUMNS.index(name)
-        size = max(map(len, (*_COMMANDS, *_KINDS))) + 1
-        place = np.arange(size)
-        padded = np.concatenate([self._text, np.zeros(size, np.uint8)])
-        letters = padded[self._starts[:, column, None] + place]
-        letters[place >= self._widths[:, column, None]] = 0
-        words: Array = np.ascontiguousarray(letters).view(f"S{size}")[:, 0]
-        return words
+        self._refuse(known & (codes < 0), kind_message)
+        return codes
 
     def _numbers(self, name: str, code: Array) -> Array:
         """Return the numbers of a column, 0 where it is blank."""
-        column = COLUMNS.index(name)
-        starts, widths = self._starts[:, column], self._widths[:, column]
+        values, blank, no_number = self._cells.numbers(name)
         used = _USED[name][code]
-        values = np.zeros(len(code), np.int64)
-        is_number = np.ones(len(code), bool)
-        for place in range(min(_DIGITS, int(widths.max(initial=0)))):
-            here = np.flatnonzero(place < widths)
-            digit = self._text[starts[here] + place].astype(np.int64) - ord("0")
-            is_number[here] &= (digit >= 0) & (digit <= 9)
-            values[here] = values[here] * 10 + digit
         least, most = self._range(name)
+        optional = (code >= ACCEPT) & (name == _OPTIONAL)
 
-        def owner(line: int) -> str:
-            return f"of {_COMMANDS[code[line]]} " if name not in COLUMNS[:2] else ""
+        def message(index: int, what: str = "") -> str:
+            owner = f"of {_COMMANDS[code[index]]} " if name not in COLUMNS[:2] else ""
+            limit = f"from {least} to {most}" if most < _ANY else "of at most 18 digits"
+            limit = limit if what or most < _ANY else f"a number {limit}"
+            return f"{name} {owner}must be {what}{limit}, not {self._cells.text(name, index)}"
 
-        def message(line: int) -> str:
-            limit = f"from {least} to {most}" if most < _ANY else "a number of at most 18 digits"
-            return f"{name} {owner(line)}must be {limit}, not {self._cell(line, column)}"
-
-        wrong = ~is_number | (widths == 0) | (widths > _DIGITS) | (values < least) | (values > most)
-        self._refuse(used & wrong, message)
         self._refuse(
-            ~used & (widths != 0),
-            lambda i: f"{name} {owner(i)}must be blank, not {self._cell(i, column)}",
+            used & (no_number | blank & ~optional), lambda i: message(i, "a whole number ")
         )
-        return values
+        self._refuse(used & ~blank & ((values < least) | (values > most)), message)
+        self._refuse(
+            ~used & ~blank,
+            lambda i: (
+                f"{name} of {_COMMANDS[code[i]]} must be blank, not {self._cells.text(name, i)}"
+            ),
+        )
+        return np.where(used & blank & optional, NO_COLUMN, values)
 
     def _range(self, name: str) -> tuple[int, int]:
         """Return the least and the largest number that a column may hold."""
@@ -284,8 +257,11 @@ class _Block:
             return np.isin(code, [command.value for command in commands])
 
         for name, commands in (("column", _BURSTS), ("offset", _VECTORS)):
+            at_burst = is_any(commands)
+            if name == _OPTIONAL:  # of an ACCEPT, too
+                at_burst |= (code >= ACCEPT) & _USED[name][code] & (values[name] != NO_COLUMN)
             self._refuse(
-                is_any(commands) & (values[name] % 2 == 1),
+                at_burst & (values[name] % 2 == 1),
                 lambda i, n=name: (  # type: ignore[misc]
                     f"{n} of {_COMMANDS[code[i]]} must be even, a burst's first, not {values[n][i]}"
                 ),
@@ -313,7 +289,7 @@ class _Block:
             )
 
 
-def _check_order(trace: Array) -> None:
+def _check_order(trace: Array, lines: Array) -> None:
     """Check that a channel's lines are in order; in a cycle, ACCEPT stands before the command."""
     first: tuple[int, str] | None = None
     for channel in np.unique(trace["channel"]).tolist():
@@ -329,7 +305,7 @@ def _check_order(trace: Array) -> None:
         ):
             if len(places):
                 at = int(places[0])
-                line = int(index[at + 1]) + 2
+                line = int(lines[index[at + 1]])
                 if first is None or line < first[0]:
                     first = line, text.format(channel, cycle[at], cycle[at + 1])
     if first is not None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from hw.device import check_buildable
 from hw.presets import TINY
 
 
@@ -16,7 +17,8 @@ from hw.presets import TINY
         ({"subarrays": -1}, r"subarrays must be a positive integer, not -1"),
         ({"postpone": 0}, r"postpone must be a positive integer, not 0"),
         ({"rows": 3}, r"rows must be a power of two, not 3"),
-        ({"ranks": 3}, r"ranks must be a power of two, not 3"),
+        ({"ranks": 0}, r"ranks must be a positive integer, not 0"),
+        ({"bank_groups": 3}, r"bank_groups must be a power of two, not 3"),
         ({"slots": 0}, r"slots must be a positive integer, not 0"),
         ({"row_buffers": 3}, r"row_buffers must be 1 or 2, not 3"),
         ({"column_bytes": 2}, r"column_bytes must be at least 4, not 2"),
@@ -29,3 +31,12 @@ from hw.presets import TINY
 def test_impossible_value_is_rejected(changes, message):
     with pytest.raises(ValueError, match=rf"^{message}$"):
         TINY.replace(**changes)
+
+
+def test_ranks_may_be_any_number_and_a_device_wants_a_power_of_two():
+    three = TINY.replace(ranks=3, bank_groups=4)
+    assert (three.memory.banks, three.memory.groups, three.memory.page_bytes) == (48, 12, 48 * 128)
+    with pytest.raises(ValueError, match=r"^ranks must be a power of two .*, not 3$"):
+        check_buildable(three)
+    for ranks in (1, 2, 4):
+        check_buildable(TINY.replace(ranks=ranks))

@@ -1,5 +1,9 @@
 """``neupims check-trace``: status and what is printed."""
 
+import gzip
+import os
+import threading
+
 import numpy as np
 import pytest
 
@@ -8,7 +12,7 @@ from hw.protocol.commands import Command
 from scheduler.cli import main
 from scheduler.commands.files import write_file
 from scheduler.commands.variants import _Records
-from sim.trace.command_trace import ACCEPT, COLUMNS, RECORD, record
+from sim.trace.command_trace import ACCEPT, COLUMNS, NO_COLUMN, RECORD, record
 from sim.trace.trace_file import write_csv
 
 
@@ -119,7 +123,7 @@ def fails(tmp_path, capsys, monkeypatch):
 
 def test_line_that_cannot_be_parsed(fails):
     assert fails(["5,0,ACT,,,0,0,1,x,,,,,,,,,"]) == (
-        "neupims: trace.csv: line 2: row of ACT must be from 0 to 1023, not 'x' "
+        "neupims: trace.csv: line 2: row of ACT must be a whole number from 0 to 1023, not 'x' "
         "(configuration tiny)\n"
     )
 
@@ -163,3 +167,143 @@ def test_help_says_what_and_how(capsys):
     text = capsys.readouterr().out
     for words in ("--row-buffers", "--config", "exit status: 0", "docs/command-trace.md"):
         assert words in text
+
+
+def test_header_alone_is_nothing_to_check(fails):
+    assert fails([]) == (
+        "neupims: trace.csv: there is nothing to check: a header, but no records\n"
+    )
+    assert "nothing to check" in fails(["", ""])
+
+
+ROW_OF_ACT = "row of ACT must be a whole number from 0 to 1023, not"
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"), [("7.0", "'7.0'"), ('"x,y"', "'x,y'"), ("0x7", "'0x7'")]
+)
+def test_cell_that_is_no_whole_number(fails, cell, shown):
+    message = fails(["", f"5,0,ACT,,,0,0,1,{cell},,,,,,,,,", "nonsense"])
+    assert message == f"neupims: trace.csv: line 3: {ROW_OF_ACT} {shown} (configuration tiny)\n"
+
+
+def test_trace_of_a_spreadsheet(check, tmp_path, capsys):
+    check(LEGAL)
+    lines = (tmp_path / "trace.csv").read_text().splitlines()
+    quoted = [",".join(f'"{cell}"' for cell in line.split(",")) for line in lines]
+    blank = "," * lines[0].count(",")
+    text = "\ufeff" + "\r\n".join([*lines[:2], *quoted[2:], blank, "", ""])
+    text = text.replace("\r\n", f"\r\n{blank}\r\n", 1)
+    path = tmp_path / "sheet.csv"
+    path.write_bytes(text.encode())
+    packed = tmp_path / "sheet.gz"
+    packed.write_bytes(gzip.compress(text.encode()))
+    for file in (path, packed):
+        assert main(["check-trace", str(file)]) == 0
+        assert "3 commands, 1 acceptance, 0 violations" in capsys.readouterr().out
+
+
+def test_trace_from_a_pipe(check, tmp_path, capsys):
+    check(LEGAL)
+    content = (tmp_path / "trace.csv").read_bytes()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=[content])
+    writer.start()
+    assert main(["check-trace", str(pipe)]) == 0
+    writer.join()
+    assert "3 commands, 1 acceptance, 0 violations" in capsys.readouterr().out
+
+
+def test_compressed_trace_that_is_cut(tmp_path, capsys):
+    path = tmp_path / "cut.gz"
+    path.write_bytes(gzip.compress(b"cycle")[:-4])
+    assert main(["check-trace", str(path)]) == 2
+    assert capsys.readouterr().err.startswith(
+        f"neupims: {path}: the compressed data must be whole: "
+    )
+
+
+def test_folder_is_no_trace(tmp_path, capsys):
+    assert main(["check-trace", str(tmp_path)]) == 2
+    message = f"FILE must be a readable file, not '{tmp_path}' (Is a directory)"
+    assert capsys.readouterr().err == f"neupims: {message}\n"
+
+
+LATE = 40 * TINY.memory.timing.nREFI
+
+
+def test_trace_without_refresh(check):
+    trace = [*LEGAL, record(LATE, Command.PREA)]
+    assert check(trace)[0] == 1
+    status, out, _err = check(trace, "--no-refresh")
+    assert status == 0
+    assert out[-1].endswith("; rule 5 not checked, but for REF inside a tile: there is no refresh")
+    assert check([*LEGAL[:2], record(23, Command.RD, bank=1)], "--no-refresh")[0] == 1
+
+
+def test_window_of_a_run(check):
+    window = [record(LATE, Command.RD, bank=1), record(LATE + 20, Command.PRE, bank=1)]
+    status, out, _err = check(window)
+    assert (status, len(out)) == (1, 3)
+    status, out, _err = check(window, "--window")
+    assert status == 0
+    assert "rules 3 and 7 not checked: what was accepted before the trace is unknown" in out[-1]
+    assert "states of rows and PIM not checked before their first commands" in out[-1]
+    window[1]["cycle"] = LATE + 5
+    status, out, _err = check(window, "--window")
+    assert (status, len(out)) == (1, 2)
+    assert "nRTPL = 6 cycles" in out[0]
+
+
+def test_trace_that_ends_too_early(check):
+    trace = [*LEGAL, record(50, ACCEPT, kind=0, bank=2, row=9, tag=4, column=2)]
+    status, out, _err = check(trace)
+    assert status == 1
+    assert out[0] == (
+        "cycle 50, channel 0: rule 7 (an accepted read must be served): end of the trace, after "
+        "ACCEPT tag=4 kind=read rank=0 bank_group=0 bank=2 row=9 column=2 in cycle 50"
+    )
+    status, out, _err = check(trace, "--cut-end")
+    assert status == 0
+    assert out[0].endswith("; what is never served not checked: the trace is cut")
+
+
+def test_separate_buses(check):
+    trace = [ACT, record(60, Command.ACT, bank=2, row=6), record(60, Command.RD, bank=1)]
+    assert check(trace)[0] == 1
+    assert check(trace, "--separate-buses")[0] == 0
+
+
+def test_acceptances_without_columns_are_said(check):
+    trace = [record(0, ACCEPT, kind=0, bank=1, row=5, tag=3, column=NO_COLUMN), *LEGAL[1:]]
+    status, out, _err = check(trace)
+    assert status == 0
+    assert out[0].endswith("; columns of bursts not checked: there are ACCEPT lines without one")
+
+
+def test_stack_of_three_ranks(tmp_path, capsys):
+    path, config = tmp_path / "trace.csv", tmp_path / "twelve.toml"
+    config.write_text('preset = "hbm3"\n[memory]\nranks = 3\n')
+    rest = ",,,,,,,,"
+    lines = [
+        f"20,0,ACT,,,2,8,32,7,{rest}",
+        f"51,0,RD,,,2,8,32,,2{rest}",
+        f"54,0,PREA,,,0,,,,{rest}",
+        f"61,0,PREA,,,2,,,,{rest}",
+        "70,0,PIM_PRECHARGE" + "," * 15,
+    ]
+    path.write_text("\n".join([",".join(COLUMNS), *lines, ""]))
+    assert main(["check-trace", str(path), "--config", str(config)]) == 1
+    *found, _summary = capsys.readouterr().out.splitlines()
+    place = "rank=2 bank_group=8 bank=32"
+    assert found == [
+        (
+            "cycle 61, channel 0: rule 1 (same bank, nRAS = 45 cycles): PREA rank=2, "
+            f"after ACT {place} row=7 in cycle 20: 4 cycles missing"
+        ),
+        "cycle 70, channel 0: rule 1 (PIM_PRECHARGE needs an open PIM row buffer): PIM_PRECHARGE",
+    ]
+    path.write_text("\n".join([",".join(COLUMNS), lines[0].replace("2,8,32", "3,12,48"), ""]))
+    assert main(["check-trace", str(path), "--config", str(config)]) == 2
+    assert "rank of ACT must be from 0 to 2, not '3'" in capsys.readouterr().err

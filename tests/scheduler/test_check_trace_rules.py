@@ -74,6 +74,10 @@ CASES = {
             "PIM_ACTIVATION rank=0 bank_group=0 row=5, "
             "after ACCEPT tag=3 kind=write rank=0 bank_group=0 bank=1 row=5 in cycle 0"
         ),
+        (
+            "cycle 10, channel 0: rule 7 (an accepted write must be served): end of the trace, "
+            "after ACCEPT tag=3 kind=write rank=0 bank_group=0 bank=1 row=5 in cycle 0"
+        ),
     ),
     "rule 3: a read does not overtake an earlier tile of its row": (
         ["0,0,ACCEPT,,tile,,,,5", "1,0,ACCEPT,3,read,0,0,1,5"],
@@ -119,10 +123,23 @@ CASES = {
     "rule 7: nobody asked": (
         ["0,0,ACCEPT,3,read,0,0,1,5", "10,0,ACT,,,0,0,1,5"],
         "24,0,RD,,,0,0,1,,0",
-        "24,0,WR,,,0,0,1,,0",
+        ["24,0,RD,,,0,0,1,,0", "38,0,WR,,,0,0,1,,0"],
         (
-            "cycle 24, channel 0: rule 7 (a command must serve an accepted write): "
+            "cycle 38, channel 0: rule 7 (a command must serve an accepted write): "
             "WR rank=0 bank_group=0 bank=1 column=0"
+        ),
+    ),
+    "rule 7: nobody asked for this burst": (
+        ["0,0,ACCEPT,3,read,0,0,1,5,6", "10,0,ACT,,,0,0,1,5"],
+        "24,0,RD,,,0,0,1,,6",
+        "24,0,RD,,,0,0,1,,8",
+        (
+            "cycle 24, channel 0: rule 7 (a command must serve an accepted read): "
+            "RD rank=0 bank_group=0 bank=1 column=8"
+        ),
+        (
+            "cycle 24, channel 0: rule 7 (an accepted read must be served): end of the trace, "
+            "after ACCEPT tag=3 kind=read rank=0 bank_group=0 bank=1 row=5 column=6 in cycle 0"
         ),
     ),
     "rule 8: one command a cycle": (
@@ -172,14 +189,14 @@ def test_columns_are_those_of_the_format():
 
 @pytest.mark.parametrize("name", CASES)
 def test_rule_is_kept_at_its_edge(check, name):
-    first, legal, _illegal, _line = CASES[name]
+    first, legal, *_rest = CASES[name]
     assert check(first, legal) == (0, [])
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_rule_that_is_broken_is_named_with_both_commands(check, name):
-    first, _legal, illegal, line = CASES[name]
-    assert check(first, illegal) == (1, [line])
+    first, _legal, illegal, *lines = CASES[name]
+    assert check(first, illegal) == (1, lines)
 
 
 def test_refresh_that_never_came_names_the_last_one(check):

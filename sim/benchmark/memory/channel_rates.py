@@ -15,6 +15,7 @@ from hw.protocol.tile_length import tile_cycles
 from sim.channel.compiled_channel import ChannelLog, CompiledChannel
 from sim.channel.workload import TileShape, tiles
 from sim.monitor.monitor import Monitor
+from sim.monitor.premises import Premises
 from sim.trace.command_trace import ACCEPT
 
 __all__ = ["INTERVALS", "Bench", "Rates", "many_requests", "many_tiles"]
@@ -145,7 +146,7 @@ class Bench:
         for name, times in (("requests", log.entered), ("PIM operations", log.pim_entered)):
             if len(times) and times[-1] >= 0:
                 raise RuntimeError(f"{name} must last for {log.cycles} cycles, not {times[-1]}")
-        self._check(config, log)
+        self._check(config, log, to_end=False)
         rates = _rates(config, log, log.cycles / seconds)
         self.lateness = max(self.lateness, rates.lateness)
         return rates
@@ -159,11 +160,11 @@ class Bench:
             If a rule is broken.
         """
         log = self.channel(config).run(requests, pim)
-        self._check(config, log)
+        self._check(config, log, to_end=True)
         return log.cycles
 
-    def _check(self, config: Config, log: ChannelLog) -> None:
-        violations = Monitor(config).check(log.trace, end=log.cycles)
+    def _check(self, config: Config, log: ChannelLog, *, to_end: bool) -> None:
+        violations = Monitor(config, Premises(to_end=to_end)).check(log.trace, end=log.cycles)
         if violations:
             raise RuntimeError(f"{len(violations)} violations; the first: {violations[0]}")
 

@@ -9,6 +9,7 @@ from hw.controller.controller import Controller
 from hw.protocol.commands import Command
 from hw.protocol.results import result_schedule
 from sim.monitor.monitor import Monitor
+from sim.monitor.premises import Premises
 from sim.trace.command_trace import ACCEPT, KINDS, RECORD
 
 TAG_BITS = 10
@@ -137,7 +138,7 @@ def drive(simulate):
                     accept = ctx.get(dut.accept)
                     entry = np.zeros(1, RECORD)
                     entry["cycle"], entry["command"] = cycle, ACCEPT
-                    for name in ("kind", "bank", "row", "tag"):
+                    for name in ("kind", "bank", "row", "column", "tag"):
                         entry[name] = accept[name]
                     records.append(entry)
                     if KINDS[accept.kind] in ("read", "write", "forward"):
@@ -180,7 +181,8 @@ def drive(simulate):
         outcome.trace = np.concatenate(records) if records else np.zeros(0, RECORD)
         outcome.vectors, outcome.cells = die.vectors, die.cells
         if monitor:
-            violations = Monitor(config).check(outcome.trace, end=outcome.cycles)
+            premises = Premises(to_end=cycles is None)
+            violations = Monitor(config, premises).check(outcome.trace, end=outcome.cycles)
             assert not violations, "\n".join(str(v) for v in violations[:10])
         return outcome
 

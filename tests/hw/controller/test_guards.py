@@ -5,6 +5,7 @@ from hw.presets import TINY
 from hw.protocol.commands import Command as C
 
 CONFIG = TINY.replace(ranks=2, bank_groups=2)
+THREE = CONFIG.replace(ranks=3)
 BLOCKED = CONFIG.replace(row_buffers=1)
 
 #: Command and bank, later command and its bit of ``ready``, cycles; banks 0 to 3 are a group, 0 to
@@ -21,8 +22,8 @@ EDGES = [
     (CONFIG, C.PREA, 8, C.ACT, 15, 14),
     (CONFIG, C.RD, 0, C.RD, 3, 2),
     (CONFIG, C.RD, 0, C.RD, 8, 3),
-    (CONFIG, C.RD, 0, C.WR, 8, 13),
-    (CONFIG, C.RD, 0, C.PIM_GWRITE_DATA, 0, 13),
+    (CONFIG, C.RD, 0, C.WR, 8, 14),
+    (CONFIG, C.RD, 0, C.PIM_GWRITE_DATA, 0, 14),
     (CONFIG, C.WR, 0, C.RD, 1, 14),
     (CONFIG, C.WR, 0, C.RD, 4, 12),
     (CONFIG, C.WR, 0, C.PRE, 0, 22),
@@ -35,6 +36,13 @@ EDGES = [
     (CONFIG, C.PIM_GEMV, 0, C.PIM_GEMV, 0, 22),
     (CONFIG, C.PIM_GEMV, 0, C.PIM_PRECHARGE, 0, 26),
     (CONFIG, C.PIM_PRECHARGE, 0, C.PIM_ACTIVATION, 2, 14),
+    (THREE, C.PIM_ACTIVATION, 20, C.PIM_PRECHARGE, 0, 34),
+    (THREE, C.PIM_PRECHARGE, 0, C.PIM_ACTIVATION, 5, 14),
+    (THREE, C.PIM_PRECHARGE, 0, C.REF, 2, 14),
+    (THREE, C.RD, 16, C.RD, 0, 3),
+    (THREE, C.RD, 0, C.RD, 23, 3),
+    (THREE, C.RD, 16, C.WR, 8, 14),
+    (THREE, C.PREA, 16, C.ACT, 23, 14),
     (BLOCKED, C.PRE, 5, C.PIM_ACTIVATION, 1, 14),
     (BLOCKED, C.PIM_PRECHARGE, 0, C.ACT, 9, 14),
 ]
@@ -48,6 +56,8 @@ FREE = [
     (CONFIG, C.RD, 5, C.PRE, 4),
     (CONFIG, C.REF, 0, C.ACT, 8),
     (CONFIG, C.PIM_GEMV, 0, C.RD, 0),
+    (THREE, C.PREA, 16, C.ACT, 15),
+    (THREE, C.REF, 8, C.ACT, 16),
 ]
 
 

@@ -46,3 +46,20 @@ def test_cells_are_a_black_box_and_equal_modules_stand_once():
 def test_unknown_top_is_named():
     with pytest.raises(ValueError, match=r"^top must be one of mac_unit, .*, not 'gpu'$"):
         verilog(TINY, "gpu")
+
+
+@pytest.mark.parametrize("top", ["npu_tile", "device"])
+def test_device_that_cannot_be_built_leaves_no_file(tmp_path, top):
+    three = TINY.replace(ranks=3)
+    with pytest.raises(ValueError, match=r"^ranks must be a power of two where there is an NPU"):
+        export(three, ["mac_unit", top], tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_controller_of_three_ranks_can_be_exported():
+    widths = []
+    for ranks in (1, 3):
+        text, ports = verilog(TINY.replace(ranks=ranks), "channel_controller")
+        assert "module channel_controller" in text
+        widths += [port.width for port in ports if port.name == "command"]
+    assert widths[1] - widths[0] == 2  # banks 0 to 11 instead of 0 to 3

@@ -12,6 +12,7 @@ from scheduler.compiler.checks.legality import check_legal
 from sim.devices.amaranth_device import SimulatedDevice
 from sim.devices.compiled_device import RtlDevice
 from sim.monitor.monitor import Monitor
+from sim.monitor.premises import Premises
 from sim.reference import Reference
 from sim.trace.command_trace import ACCEPT, KINDS
 from tests.hw.npu.program_generator import channel_contents, idle_program, random_program
@@ -126,7 +127,9 @@ class Case:
         assert seen(self.config, result.trace) == traffic(self.config, self.program)
         for name, content in memories(device).items():
             np.testing.assert_array_equal(content, self.expected[name], err_msg=name)
-        violations = Monitor(self.config).check(np.concatenate([idle.trace, result.trace]))
+        trace = np.concatenate([idle.trace, result.trace])
+        end = idle.cycles + result.cycles
+        violations = Monitor(self.config, Premises(to_end=False)).check(trace, end)
         assert not violations, "\n".join(map(str, violations[:10]))
         return result
 

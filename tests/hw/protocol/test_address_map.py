@@ -11,6 +11,7 @@ from hw.protocol.address_map import (
     Place,
     address_of,
     check_row_order,
+    divided,
     place_of,
     split_address,
 )
@@ -40,8 +41,9 @@ def test_address_of_a_place_leads_back(config):
         assert address_of(config, place_of(config, address)) == address
 
 
-def test_every_order_maps_addresses_to_places_one_to_one():
-    small = TINY.replace(ranks=2, bank_groups=2, rows=4, row_bytes=32)
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_every_order_maps_addresses_to_places_one_to_one(ranks):
+    small = TINY.replace(ranks=ranks, bank_groups=2, rows=4, row_bytes=32)
     places = {
         Place(bank, row, column)
         for bank in range(small.memory.banks)
@@ -83,9 +85,17 @@ def test_address_past_the_channel_is_rejected():
         place_of(TINY, TINY.memory.channel_bytes)
 
 
-@pytest.mark.parametrize("order", [ROW_ORDER, ("bank", "column", "row", "rank", "bank_group")])
-def test_hardware_splits_addresses_as_the_function_does(simulate, order):
-    config = TINY.replace(address_order=order)
+@pytest.mark.parametrize("ranks", [1, 3, 5])
+@pytest.mark.parametrize(
+    "order",
+    [
+        ROW_ORDER,
+        ("bank", "column", "row", "rank", "bank_group"),
+        ("rank", *ROW_ORDER[:1], *ROW_ORDER[2:]),
+    ],
+)
+def test_hardware_splits_addresses_as_the_function_does(simulate, order, ranks):
+    config = TINY.replace(address_order=order, ranks=ranks)
 
     class Split(wiring.Component):
         address: In(30)
@@ -100,12 +110,42 @@ def test_hardware_splits_addresses_as_the_function_does(simulate, order):
     dut = Split()
 
     async def bench(ctx):
-        for address in range(0, TINY.memory.channel_bytes, 16 * 331):
+        for address in (
+            *range(0, config.memory.channel_bytes, 16 * 331),
+            config.memory.channel_bytes - 16,
+        ):
             ctx.set(dut.address, address)
             await ctx.tick()
             place = place_of(config, address)
             place = place._replace(column=place.column & ~1)
             expected = place.bank << 24 | place.row << 8 | place.column
             assert ctx.get(dut.place) == expected, f"address {address:#x}"
+
+    simulate(dut, bench)
+
+
+@pytest.mark.parametrize("divisor", [1, 2, 3, 4, 5, 6, 7, 11, 12, 13])
+def test_division_by_a_constant_is_exact(simulate, divisor):
+    bits = 9
+
+    class Divide(wiring.Component):
+        value: In(bits)
+        quotient: Out(bits)
+        remainder: Out(bits)
+
+        def elaborate(self, platform):
+            m = Module()
+            quotient, remainder = divided(self.value, divisor)
+            assert len(remainder) == (divisor - 1).bit_length()
+            m.d.sync += [self.quotient.eq(quotient), self.remainder.eq(remainder)]
+            return m
+
+    dut = Divide()
+
+    async def bench(ctx):
+        for value in range(1 << bits):
+            ctx.set(dut.value, value)
+            await ctx.tick()
+            assert (ctx.get(dut.quotient), ctx.get(dut.remainder)) == divmod(value, divisor)
 
     simulate(dut, bench)

@@ -10,13 +10,15 @@ from hw.protocol.commands import Command
 from hw.protocol.constraints import CONSTRAINTS, TARGETS, Scope, constraints
 
 #: Cycles between two commands at one bank, the later one for another row; those that are not named
-#: need only a cycle each on the C/A bus. From a PIM_GEMV on they count from its last column.
+#: need only a cycle each on the C/A bus. From a PIM_GEMV on they count from its last column. RD to
+#: WR: nCL + nBL + 2 - nCWL = 14 + 2 + 2 - 4, in NeuPIMs' simulator (extern/NewtonSim/src/timing.cc,
+#: read_to_write, with tRTRS 2) and in Ramulator 2 (python/ramulator/dram/hbm2.py).
 SAME_BANK = """
 ACT   ACT 48 PRE 34 PREA 34 RD 14 RDA 14 WR 14 WRA 14 REF 48 PIM_GWRITE 14 PIM_ACTIVATION 6
 PRE   ACT 14 REF 14
 PREA  ACT 14 REF 14
-RD    PRE 6 PREA 6 RD 2 RDA 2 WR 13 WRA 13 PIM_GWRITE 2 PIM_GWRITE_DATA 13
-RDA   ACT 20 REF 20 PRE 6 PREA 6 RD 2 RDA 2 WR 13 WRA 13 PIM_GWRITE 2 PIM_GWRITE_DATA 13
+RD    PRE 6 PREA 6 RD 2 RDA 2 WR 14 WRA 14 PIM_GWRITE 2 PIM_GWRITE_DATA 14
+RDA   ACT 20 REF 20 PRE 6 PREA 6 RD 2 RDA 2 WR 14 WRA 14 PIM_GWRITE 2 PIM_GWRITE_DATA 14
 WR    PRE 22 PREA 22 RD 14 RDA 16 WR 2 WRA 2 PIM_GWRITE 14 PIM_GWRITE_DATA 2
 WRA   ACT 36 REF 36 PRE 22 PREA 22 RD 14 RDA 16 WR 2 WRA 2 PIM_GWRITE 14 PIM_GWRITE_DATA 2
 REF   ACT 260 PIM_ACTIVATION 260 REF 260
@@ -44,8 +46,8 @@ PIM_PRECHARGE   ACT 14
 #: Two banks of a bank group.
 SAME_GROUP = """
 ACT  ACT 6
-RD   RD 2 RDA 2 WR 13 WRA 13 PIM_GWRITE 2
-RDA  RD 2 RDA 2 WR 13 WRA 13 PIM_GWRITE 2
+RD   RD 2 RDA 2 WR 14 WRA 14 PIM_GWRITE 2
+RDA  RD 2 RDA 2 WR 14 WRA 14 PIM_GWRITE 2
 WR   RD 14 RDA 14 WR 2 WRA 2 PIM_GWRITE 14
 WRA  RD 14 RDA 14 WR 2 WRA 2 PIM_GWRITE 14
 PIM_GWRITE  RD 2 RDA 2 WR 2 WRA 2 PIM_GWRITE 2
@@ -54,8 +56,8 @@ PIM_GWRITE  RD 2 RDA 2 WR 2 WRA 2 PIM_GWRITE 2
 #: Two bank groups of a rank.
 SAME_RANK = """
 ACT  ACT 4 PIM_ACTIVATION 4
-RD   RD 2 RDA 2 WR 13 WRA 13 PIM_GWRITE 2
-RDA  RD 2 RDA 2 WR 13 WRA 13 PIM_GWRITE 2
+RD   RD 2 RDA 2 WR 14 WRA 14 PIM_GWRITE 2
+RDA  RD 2 RDA 2 WR 14 WRA 14 PIM_GWRITE 2
 WR   RD 12 RDA 12 WR 2 WRA 2 PIM_GWRITE 12
 WRA  RD 12 RDA 12 WR 2 WRA 2 PIM_GWRITE 12
 PIM_GWRITE      RD 2 RDA 2 WR 2 WRA 2 PIM_GWRITE 2
@@ -64,8 +66,8 @@ PIM_ACTIVATION  ACT 4 PIM_ACTIVATION 4
 
 #: Two ranks.
 OTHER_RANK = """
-RD   RD 3 RDA 3 WR 13 WRA 13 PIM_GWRITE 2
-RDA  RD 3 RDA 3 WR 13 WRA 13 PIM_GWRITE 2
+RD   RD 3 RDA 3 WR 14 WRA 14 PIM_GWRITE 2
+RDA  RD 3 RDA 3 WR 14 WRA 14 PIM_GWRITE 2
 WR   WR 2 WRA 2 PIM_GWRITE 2
 WRA  WR 2 WRA 2 PIM_GWRITE 2
 PIM_GWRITE  RD 2 RDA 2 WR 2 WRA 2 PIM_GWRITE 2
@@ -151,37 +153,60 @@ def test_only_products_are_waited_for_until_their_last_column():
 
 #: Values of the other presets that ``paper`` has no say in: they are equal there, or too short.
 FURTHER = [
-    (HBM3, Command.ACT, Command.RD, Scope.BANK, 26),
-    (HBM3, Command.ACT, Command.WR, Scope.BANK, 14),
-    (HBM3, Command.ACT, Command.ACT, Scope.BANK, 74),
-    (HBM3, Command.ACT, Command.ACT, Scope.RANK, 8),
+    (HBM3, Command.ACT, Command.RD, Scope.BANK, 31),
+    (HBM3, Command.ACT, Command.WR, Scope.BANK, 15),
+    (HBM3, Command.ACT, Command.ACT, Scope.BANK, 72),
+    (HBM3, Command.ACT, Command.ACT, Scope.BANK_GROUP, 5),
+    (HBM3, Command.ACT, Command.ACT, Scope.RANK, 4),
     (HBM3, Command.PRE, Command.PREA, Scope.RANK, 2),
     (HBM3, Command.PRE, Command.PRE, Scope.OTHER_RANK, 1),
+    (HBM3, Command.RD, Command.PRE, Scope.BANK, 9),
     (HBM3, Command.RD, Command.RD, Scope.BANK_GROUP, 4),
     (HBM3, Command.RD, Command.RD, Scope.RANK, 2),
-    (HBM3, Command.RD, Command.RD, Scope.OTHER_RANK, 4),
-    (HBM3, Command.RD, Command.WR, Scope.RANK, 22),
+    (HBM3, Command.RD, Command.RD, Scope.OTHER_RANK, 3),
+    (HBM3, Command.RD, Command.WR, Scope.RANK, 20),
+    (HBM3, Command.RD, Command.WR, Scope.OTHER_RANK, 20),
+    (HBM3, Command.RD, Command.PIM_GWRITE_DATA, Scope.BANK, 20),
+    (HBM3, Command.WR, Command.WR, Scope.OTHER_RANK, 2),
     (HBM3, Command.WR, Command.RD, Scope.BANK_GROUP, 22),
-    (HBM3, Command.WR, Command.RD, Scope.RANK, 18),
-    (HBM3, Command.WR, Command.RDA, Scope.BANK, 28),
-    (HBM3, Command.WR, Command.PRE, Scope.BANK, 34),
-    (HBM3, Command.REF, Command.ACT, Scope.RANK, 720),
+    (HBM3, Command.WR, Command.RD, Scope.RANK, 19),
+    (HBM3, Command.WR, Command.RDA, Scope.BANK, 36),
+    (HBM3, Command.WR, Command.PRE, Scope.BANK, 45),
+    (HBM3, Command.REF, Command.ACT, Scope.RANK, 560),
     (AIM, Command.ACT, Command.RD, Scope.BANK, 18),
     (AIM, Command.ACT, Command.WR, Scope.BANK, 14),
     (AIM, Command.ACT, Command.ACT, Scope.BANK, 45),
+    (AIM, Command.ACT, Command.ACT, Scope.RANK, 7),
+    (AIM, Command.WR, Command.RD, Scope.RANK, 12),
     (AIM, Command.PIM_ACTIVATION, Command.PIM_GEMV, Scope.BANK, 28),
     (AIM, Command.PIM_ACTIVATION, Command.REF, Scope.RANK, 45),
     (AIM, Command.PIM_GEMV, Command.PIM_GEMV, Scope.BANK, 1),
     (AIM, Command.RD, Command.RD, Scope.BANK, 2),
     (AIM, Command.RD, Command.WR, Scope.BANK, 24),
-    (AIM, Command.WR, Command.RD, Scope.BANK, 12),
-    (AIM, Command.REF, Command.ACT, Scope.RANK, 105),
+    (AIM, Command.WR, Command.RD, Scope.BANK, 13),
+    (AIM, Command.REF, Command.ACT, Scope.RANK, 120),
 ]
 
 
 @pytest.mark.parametrize(("config", "first", "later", "meet", "cycles"), FURTHER)
 def test_gap_of_another_preset(config, first, later, meet, cycles):
     assert gap(config, first, later, meet) == cycles
+
+
+def test_decisions_between_ranks_and_within_a_refresh():
+    # The controller drives all write data: two ranks need no turn-around. Ranks that send do.
+    assert gap(PAPER, Command.WR, Command.WRA, Scope.OTHER_RANK) == 2
+    assert gap(PAPER, Command.RD, Command.RDA, Scope.OTHER_RANK) == 3
+    # A refresh takes the cells, not the global vector buffer.
+    assert gap(PAPER, Command.REF, Command.PIM_GWRITE_DATA, Scope.BANK) == 1
+    assert gap(PAPER, Command.PIM_GWRITE_DATA, Command.REF, Scope.BANK) == 1
+
+
+def test_read_to_write_is_never_less_than_the_data_bus_needs():
+    for nRTW, cycles in ((None, 13), (12, 13), (13, 13), (14, 14), (20, 20)):
+        config = PAPER.replace(timing=replace(PAPER.memory.timing, nRTW=nRTW))
+        assert gap(config, Command.RD, Command.WR, Scope.BANK) == cycles
+        assert gap(config, Command.RDA, Command.PIM_GWRITE_DATA, Scope.CHANNEL) == cycles
 
 
 def test_write_data_keep_away_from_reads_of_another_rank():

@@ -4,11 +4,13 @@ import pytest
 from hw.presets import TINY
 from hw.protocol.commands import Command
 from sim.monitor.monitor import Monitor
-from sim.trace.command_trace import ACCEPT, RECORD, record
+from sim.monitor.premises import Premises
+from sim.trace.command_trace import ACCEPT, NO_COLUMN, RECORD, record
 
 #: Two ranks of two groups, and one column a bank on the bus for each result.
 CONFIG = TINY.replace(ranks=2, bank_groups=2)
 T = CONFIG.memory.timing
+CUT = Premises(to_end=False)
 READ, WRITE, TILE, GWRITE, FORWARD = range(5)
 
 
@@ -20,8 +22,8 @@ def on_bank(cycle, command, bank, column=0):
     return record(cycle, command, bank=bank, column=column)
 
 
-def accept(cycle, kind, bank, row):
-    return record(cycle, ACCEPT, kind=kind, bank=bank, row=row)
+def accept(cycle, kind, bank, row, column=0):
+    return record(cycle, ACCEPT, kind=kind, bank=bank, row=row, column=column)
 
 
 def gemv(cycle, slots=2, k=5, half=0, read=1):
@@ -40,7 +42,7 @@ def legal():
         "accept other read": accept(1, READ, 1, 8),
         "accept write of group": accept(2, WRITE, 4, 8),
         "accept read of rank": accept(3, READ, 8, 8),
-        "accept next of rank": accept(4, READ, 8, 8),
+        "accept next of rank": accept(4, READ, 8, 8, column=2),
         "accept forward": accept(14, FORWARD, 0, 7),
         "act": act(1, 0, 7),
         "wr": on_bank(15, Command.WR, 0),
@@ -50,7 +52,7 @@ def legal():
         "rd": on_bank(29, Command.RD, 1),
         "rd other rank": on_bank(32, Command.RD, 8),
         "rd same rank": on_bank(34, Command.RD, 8, 2),
-        "wr after rd": on_bank(47, Command.WR, 4),
+        "wr after rd": on_bank(48, Command.WR, 4),
         "accept tile": accept(30, TILE, 0, 7),
         "pre": record(37, Command.PRE, bank=0),
         "pim act 0": activation(51, 0, 7),
@@ -89,7 +91,8 @@ def check(changes, config=CONFIG, without=(), end=None):
             records[name]["cycle"] = int(records[name]["cycle"]) + change
         else:
             records[name] = change
-    return Monitor(config).check(trace_of(records), end)
+    trace = trace_of(records)
+    return Monitor(config, CUT).check(trace, int(trace["cycle"].max()) if end is None else end)
 
 
 def test_legal_trace_is_clean():
@@ -104,7 +107,7 @@ EARLIEST = {
     "rd": "same bank group, nCWL + nBL + nWTRL = 14 cycles",
     "rd other rank": "another rank, nBL + nTURN = 3 cycles",
     "rd same rank": "same channel, nBL = 2 cycles",
-    "wr after rd": "same channel, nCL + nBL + nTURN - nCWL = 13 cycles",
+    "wr after rd": "same channel, nRTW = 14 cycles",
     "pre": "same bank, nCWL + nBL + nWR = 22 cycles",
     "pim act 0": "same row, nRP = 14 cycles",
     "pim act 1": "same rank, nFAW: 4 openings in 30 cycles",
@@ -170,6 +173,18 @@ MUTATIONS = {
         {"accept forward": accept(16, FORWARD, 0, 7)},
         "a forwarded read must find a pending write to its row",
     ),
+    "forward of another burst": (
+        {"accept forward": accept(14, FORWARD, 0, 7, column=2)},
+        "a forwarded read must follow a write to its burst",
+    ),
+    "read of another burst": (
+        {"rd same rank": on_bank(34, Command.RD, 8, 4)},
+        "a command must serve an accepted read",
+    ),
+    "write of another burst": (
+        {"wr": on_bank(15, Command.WR, 0, 6)},
+        "a command must serve an accepted write",
+    ),
     "tile before an earlier write": (
         {"accept tile": accept(16, TILE, 0, 7), "accept read": accept(10, WRITE, 0, 7)},
         "a tile must not overtake earlier requests to its row",
@@ -228,9 +243,101 @@ def test_channels_are_checked_apart():
     other = trace.copy()
     other["channel"] = 1
     both = np.concatenate([trace, other])
-    assert Monitor(CONFIG).check(both[np.argsort(both["cycle"], kind="stable")]) == []
+    trace = both[np.argsort(both["cycle"], kind="stable")]
+    assert Monitor(CONFIG, CUT).check(trace, 500) == []
 
 
 def test_unordered_trace_is_rejected():
     with pytest.raises(ValueError, match=r"^records of channel 0 must be in the order of time$"):
-        Monitor(CONFIG).check(trace_of(legal())[::-1])
+        Monitor(CONFIG).check(trace_of(legal())[::-1], 500)
+
+
+def test_end_before_the_last_record_is_rejected():
+    with pytest.raises(ValueError, match=r"^end must be at least 466, not 465$"):
+        Monitor(CONFIG).check(trace_of(legal()), 465)
+
+
+def unserved(changes, config=CONFIG, end=500, without=()):
+    """Return what has not been served, and what names it, in a whole trace."""
+    records = legal() | changes
+    for name in without:
+        del records[name]
+    found = Monitor(config).check(trace_of(records), end)
+    assert all((v.cycle, v.rule, v.later) == (end, 7, "") for v in found if "be served" in v.what)
+    return [(v.what, v.first) for v in found if "be served" in v.what]
+
+
+def test_whole_trace_has_served_everything():
+    # The write of the group, the tile and everything else of the legal trace have been.
+    assert unserved({"wr after rd": on_bank(48, Command.WR, 4)}) == []
+
+
+@pytest.mark.parametrize(
+    ("extra", "what", "first"),
+    [
+        (
+            accept(400, READ, 1, 8, column=4),
+            "an accepted read must be served",
+            "ACCEPT tag=0 kind=read rank=0 bank_group=0 bank=1 row=8 column=4 in cycle 400",
+        ),
+        (
+            accept(400, WRITE, 9, 3),
+            "an accepted write must be served",
+            "ACCEPT tag=0 kind=write rank=1 bank_group=2 bank=9 row=3 column=0 in cycle 400",
+        ),
+        (accept(400, TILE, 0, 5), "an accepted tile must be served", "ACCEPT kind=tile row=5"),
+        (
+            accept(400, GWRITE, 0, 5),
+            "an accepted gwrite must be served",
+            "ACCEPT kind=gwrite rank=0 bank_group=0 bank=0 row=5 column=0 in cycle 400",
+        ),
+    ],
+)
+def test_what_is_never_served_is_reported_at_the_end(extra, what, first):
+    ((found, words),) = unserved({"extra": extra})
+    assert found == what
+    assert words.startswith(first)
+    assert not any("be served" in v.what for v in check({"extra": extra}))
+
+
+def test_of_two_requests_to_a_burst_the_second_is_left():
+    ((_what, words),) = unserved({"again": accept(300, READ, 8, 8, column=2)})
+    assert words.endswith("in cycle 300")
+    ((_what, words),) = unserved({}, without=["rd same rank"])
+    assert words.endswith("in cycle 4")
+
+
+def test_last_record_may_serve_the_last_request():
+    trace = np.array([accept(0, READ, 0, 7), act(1, 0, 7), on_bank(15, Command.RD, 0)], RECORD)
+    assert Monitor(CONFIG).check(trace, 15) == []
+
+
+def test_tile_that_has_started_is_not_left():
+    last = 100
+    records = {name: entry for name, entry in legal().items() if entry["cycle"] < last}
+    found = Monitor(CONFIG).check(trace_of(records), last)
+    assert {v.what for v in found} == {"an accepted read must be served"}
+
+
+def test_columns_that_an_accept_does_not_say_are_not_checked():
+    changes = {"accept next of rank": accept(4, READ, 8, 8, column=NO_COLUMN)}
+    assert check(changes) == []
+    assert check(changes | {"rd same rank": on_bank(34, Command.RD, 8, 4)}) == []
+    found = check(changes | {"accept next of rank": accept(4, READ, 8, 9, column=NO_COLUMN)})
+    assert {v.what for v in found} == {"a command must serve an accepted read"}
+
+
+def test_decided_edges_between_ranks_and_within_a_refresh():
+    def at(cycle, command, bank=0):
+        return record(cycle, command, bank=bank)
+
+    trace = [
+        *(act(0, 0, 7), act(20, 8, 7), at(60, Command.WR, 0), at(62, Command.WR, 8)),
+        *(at(200, Command.PREA, 0), at(201, Command.PREA, 8), at(300, Command.REF, 0)),
+        at(301, Command.PIM_GWRITE_DATA),
+    ]
+    assert Monitor(CONFIG).check(np.array(trace, RECORD), 400) == []
+    trace[3]["cycle"] = 61
+    assert [v.what for v in Monitor(CONFIG).check(np.array(trace, RECORD), 400)][:1] == [
+        "same channel, nBL = 2 cycles"
+    ]

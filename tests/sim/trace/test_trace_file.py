@@ -5,20 +5,23 @@ import pytest
 
 from hw.presets import PAPER
 from hw.protocol.commands import Command
-from sim.trace.command_trace import ACCEPT, COLUMNS, KINDS, RECORD, record
+from sim.trace.command_trace import ACCEPT, COLUMNS, KINDS, NO_COLUMN, RECORD, record
 from sim.trace.trace_file import read_csv, write_csv
 
 #: A record of every kind, and its line; 32 banks, 8 a rank's half.
 RECORDS = {
-    "0,3,ACCEPT,9,read,1,5,22,7,,,,,,,,,": record(
-        0, ACCEPT, channel=3, kind=KINDS.index("read"), tag=9, bank=22, row=7
+    "0,3,ACCEPT,9,read,1,5,22,7,30,,,,,,,,": record(
+        0, ACCEPT, channel=3, kind=KINDS.index("read"), tag=9, bank=22, row=7, column=30
     ),
-    "1,3,ACCEPT,4000000000,write,0,0,0,32767,,,,,,,,,": record(
+    "1,3,ACCEPT,4000000000,write,0,0,0,32767,0,,,,,,,,": record(
         1, ACCEPT, channel=3, kind=KINDS.index("write"), tag=4_000_000_000, row=32767
     ),
+    "1,3,ACCEPT,4,forward,0,0,0,32767,,,,,,,,,": record(
+        1, ACCEPT, channel=3, kind=KINDS.index("forward"), tag=4, row=32767, column=NO_COLUMN
+    ),
     "1,3,ACCEPT,,tile,,,,8,,,,,,,,,": record(1, ACCEPT, channel=3, kind=KINDS.index("tile"), row=8),
-    "1,3,ACCEPT,,gwrite,1,5,22,8,,,,,,,,,": record(
-        1, ACCEPT, channel=3, kind=KINDS.index("gwrite"), bank=22, row=8
+    "1,3,ACCEPT,,gwrite,1,5,22,8,2,,,,,,,,": record(
+        1, ACCEPT, channel=3, kind=KINDS.index("gwrite"), bank=22, row=8, column=2
     ),
     "2,3,ACT,,,1,5,22,7,,,,,,,,,": record(2, Command.ACT, channel=3, bank=22, row=7),
     "3,3,PRE,,,1,7,31,,,,,,,,,,": record(3, Command.PRE, channel=3, bank=31),
@@ -95,7 +98,7 @@ def test_last_line_may_lack_its_end(tmp_path):
 
 
 def test_trace_of_many_blocks_reads_back(tmp_path, monkeypatch):
-    monkeypatch.setattr("sim.trace.trace_file._READ_BYTES", 1000)
+    monkeypatch.setattr("sim.trace.trace_cells._BLOCK_BYTES", 1000)
     monkeypatch.setattr("sim.trace.trace_file._WRITE_RECORDS", 7)
     rng = np.random.default_rng(3)
     trace = np.array(list(RECORDS.values()), RECORD)[rng.integers(0, len(RECORDS), 500)]
@@ -111,13 +114,23 @@ GOOD = "2,3,ACT,,,1,5,22,7,,,,,,,,,"
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("", "must have 18 cells, not 1"),
+        ("5,3", "must have 18 cells, not 2"),
+        ("5,3,ACT,,,1,5,22,7,,,,,,,,,,", "must have 18 cells, not 19"),
         ("5,3,ACT,,,1,5,22,7,,,,,,,,", "must have 18 cells, not 17"),
-        ("x,3,ACT,,,1,5,22,7,,,,,,,,,", "cycle must be a number of at most 18 digits, not 'x'"),
+        (
+            "x,3,ACT,,,1,5,22,7,,,,,,,,,",
+            "cycle must be a whole number of at most 18 digits, not 'x'",
+        ),
         ("-5,3,ACT,,,1,5,22,7,,,,,,,,,", "cycle must be a number of at most 18 digits, not '-5'"),
-        (" 5,3,ACT,,,1,5,22,7,,,,,,,,,", "cycle must be a number of at most 18 digits, not ' 5'"),
-        (",3,ACT,,,1,5,22,7,,,,,,,,,", "cycle must be a number of at most 18 digits, not ''"),
+        (
+            " 5,3,ACT,,,1,5,22,7,,,,,,,,,",
+            "cycle must be a whole number of at most 18 digits, not ' 5'",
+        ),
+        (",3,ACT,,,1,5,22,7,,,,,,,,,", "cycle must be a whole number of at most 18 digits, not ''"),
         (f"{10**18},3,PREA,,,1,,,,,,,,,,,,", "cycle must be a number of at most 18 digits"),
+        ("5,3,ACCEPT,9,read,1,5,22,7,3,,,,,,,,", "column of ACCEPT must be even, a burst's first"),
+        ("5,3,ACCEPT,9,read,1,5,22,7,32,,,,,,,,", "column of ACCEPT must be from 0 to 31, not"),
+        ("5,3,ACCEPT,,tile,,,,7,2,,,,,,,,", "column of ACCEPT must be blank, not '2'"),
         ("5,32,ACT,,,1,5,22,7,,,,,,,,,", "channel must be from 0 to 31, not '32'"),
         ("5,3,REFSB,,,1,5,22,,,,,,,,,,", "command must be one of ACT, PRE, PREA, RD"),
         ("5,3,NOP,,,,,,,,,,,,,,,", "command must be one of ACT, PRE, PREA, RD"),
@@ -131,7 +144,7 @@ GOOD = "2,3,ACT,,,1,5,22,7,,,,,,,,,"
         ("5,3,ACT,,,1,4,22,7,,,,,,,,,", "bank_group must be 5, which bank 22 lies in, not 4"),
         ("5,3,ACT,,,1,5,32,7,,,,,,,,,", "bank of ACT must be from 0 to 31, not '32'"),
         ("5,3,ACT,,,1,5,22,32768,,,,,,,,,", "row of ACT must be from 0 to 32767, not '32768'"),
-        ("5,3,ACT,,,1,5,22,,,,,,,,,,", "row of ACT must be from 0 to 32767, not ''"),
+        ("5,3,ACT,,,1,5,22,,,,,,,,,,", "row of ACT must be a whole number from 0 to 32767, not ''"),
         ("5,3,PRE,,,1,5,22,7,,,,,,,,,", "row of PRE must be blank, not '7'"),
         ("5,3,REF,,,1,5,,,,,,,,,,,", "bank_group of REF must be blank, not '5'"),
         ("5,3,RD,,,1,5,22,,32,,,,,,,,", "column of RD must be from 0 to 31, not '32'"),
