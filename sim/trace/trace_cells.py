@@ -89,21 +89,18 @@ def _filled(column: pyarrow.Array, value: object) -> Array:
     return filled
 
 
-class _Watched:
-    """A stream that notes whether an x has come, as of 0x10, which pyarrow takes for 16."""
-
-    def __init__(self, stream: BinaryIO):
-        self._stream = stream
-        self.has_x = False
-        self.closed = False
-
-    def read(self, count: int = -1) -> bytes:
-        block = self._stream.read(count)
-        self.has_x = self.has_x or b"x" in block or b"X" in block
-        return block
-
-    def close(self) -> None:
-        self.closed = True
+def _blocks(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield whole lines of a text, many at a time."""
+    rest = b""
+    while block := stream.read(_BLOCK_BYTES):
+        end = block.rfind(b"\n") + 1
+        if end:
+            yield rest + block[:end]
+            rest = block[end:]
+        else:
+            rest += block
+    if rest:
+        yield rest
 
 
 def read_cells(stream: BinaryIO, columns: Sequence[str]) -> Iterator[Cells]:
@@ -119,18 +116,21 @@ def read_cells(stream: BinaryIO, columns: Sequence[str]) -> Iterator[Cells]:
     header = stream.readline(_HEADER_BYTES).rstrip(b"\r\n").decode(errors="replace")
     if next(csv.reader([header]), []) != list(columns):
         raise ValueError(f"line 1: the columns must be {','.join(columns)}, not {header[:80]!r}")
-    uneven: list[tuple[int, int]] = []
+    line = 2
+    for block in _blocks(stream):
+        uneven: list[tuple[int, int]] = []
 
-    def note(row: pyarrow.csv.InvalidRow) -> str:
-        uneven.append((row.number + 1, row.actual_columns))
-        return "skip"
+        def note(
+            row: pyarrow.csv.InvalidRow, first: int = line, found: list[tuple[int, int]] = uneven
+        ) -> str:
+            found.append((first + row.number - 1, row.actual_columns))
+            return "skip"
 
-    watched = _Watched(stream)
-    try:
-        batches = pyarrow.csv.open_csv(
-            watched,
+        # In this thread alone: a reader of streams has threads that may outlive the interpreter.
+        table = pyarrow.csv.read_csv(
+            pyarrow.BufferReader(block),
             pyarrow.csv.ReadOptions(
-                column_names=columns, block_size=_BLOCK_BYTES, use_threads=False
+                column_names=columns, block_size=len(block) + 1, use_threads=False
             ),
             pyarrow.csv.ParseOptions(ignore_empty_lines=False, invalid_row_handler=note),
             pyarrow.csv.ConvertOptions(
@@ -140,13 +140,8 @@ def read_cells(stream: BinaryIO, columns: Sequence[str]) -> Iterator[Cells]:
                 check_utf8=False,
             ),
         )
-    except pyarrow.ArrowInvalid as error:
-        if "Empty CSV file" in str(error):
-            return
-        raise
-    line = 2
-    for batch in batches:
-        yield Cells(batch, line, uneven[0] if uneven else None, watched.has_x)
-        line += len(batch)
-    if uneven:
-        yield Cells(pyarrow.RecordBatch.from_pylist([], batches.schema), line, uneven[0], False)
+        has_x = b"x" in block or b"X" in block  # as of 0x10, which pyarrow takes for 16
+        batches = table.combine_chunks().to_batches()
+        batch = batches[0] if batches else pyarrow.RecordBatch.from_pylist([], table.schema)
+        yield Cells(batch, line, uneven[0] if uneven else None, has_x)
+        line += len(batch) + len(uneven)

@@ -71,16 +71,16 @@ LLAMA = {
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"hidden_size": None}, "hidden_size must be there, a positive integer"),
+        ({"hidden_size": 0}, "hidden_size must be a positive integer, not 0"),
         ({"num_hidden_layers": -1}, "num_hidden_layers must be a positive integer, not -1"),
-        ({"rope_scaling": {"type": "yarn"}}, "rope_scaling must be null"),
+        ({"rope_scaling": {"type": "yarn"}}, 'type of rope_scaling must be "default"'),
         ({"vocab_size": 255}, "vocab_size must be at least 256, since prompts are bytes, not 255"),
         (
             {"num_hidden_layers": 80, "hidden_size": 8192, "intermediate_size": 28672},
             "rows must be",
         ),
         ({"num_attention_heads": 8}, "d_head must be a multiple of a burst"),
-        ({"intermediate_size": 190}, "w_gate.0 must be a multiple of the array, 4 × 4"),
+        ({"intermediate_size": 190}, "w_gate must be a multiple of the array, 4 × 4"),
         ({"intermediate_size": 384}, "activation_bytes must hold at least"),
         ({"max_position_embeddings": 512}, "lane_buffer_bytes (channel 0) must hold at least"),
     ],
