@@ -99,6 +99,10 @@ class Config(ChannelConfig, TileConfig):
     name: str
     link: LinkConfig = field(default_factory=LinkConfig)
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip() or not self.name.isprintable():
+            raise ValueError(f"name must be a line of text, not {self.name!r}")
+
     @property
     def channel(self) -> ChannelConfig:
         """What a channel may read."""

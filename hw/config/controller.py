@@ -47,6 +47,9 @@ class ControllerConfig:
         check_counts(
             self, others=("blocked_order", "pim_commands", "pim_header"), may_be_zero=("write_low",)
         )
+        for name in ("read_queue", "write_queue"):
+            if getattr(self, name) < 2:
+                raise ValueError(f"{name} must be at least 2, not {getattr(self, name)!r}")
         check_choice(self, "blocked_order", ("pim_first", "memory_first", "accepted"))
         check_choice(self, "pim_commands", ("gemv", "separate"))
         check_choice(self, "pim_header", (True, False))

@@ -10,7 +10,7 @@ from hw.export.tops import TOPS
 from hw.presets import PRESETS
 from scheduler.commands.configuration import load_config
 from scheduler.commands.errors import UsageError
-from scheduler.commands.files import output_folder
+from scheduler.commands.files import folder, output_folder
 
 __all__ = ["add_parser"]
 
@@ -18,7 +18,10 @@ __all__ = ["add_parser"]
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
-        "export", help="write Verilog", description="Write Verilog of the tops, and a manifest."
+        "export",
+        help="write Verilog",
+        description="Write Verilog of the tops, and a manifest.",
+        epilog="example: neupims export --config paper --top mac_unit -o verilog",
     )
     parser.add_argument(
         "--config",
@@ -28,7 +31,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument(
         "--top", action="append", choices=list(TOPS), help="may be repeated (default: all)"
     )
-    parser.add_argument("-o", "--out", type=Path, default=Path("out"), help="folder (default: out)")
+    parser.add_argument(
+        "-o", "--out", type=folder, default=Path("out"), help="folder (default: out)"
+    )
     parser.set_defaults(command=run)
 
 

@@ -1,5 +1,6 @@
 """Files that the commands read and write; nothing is ever left half-written."""
 
+import argparse
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -7,25 +8,44 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scheduler.commands.errors import UsageError
+from sim.text_input import open_text
 
-__all__ = ["check_readable", "output_folder", "read_bytes", "write_file"]
+__all__ = ["folder", "output_folder", "read_bytes", "write_file"]
+
+
+#: Bytes of a configuration, a model or prompts, at most (chosen); a device gives more than that.
+LARGEST_BYTES = 1 << 26
 
 
 def read_bytes(path: Path, option: str) -> bytes:
-    """Return the contents of a file that an option names."""
-    check_readable(path, option)
-    return path.read_bytes()
+    """Return the contents of a file that an option names, read once, so that a pipe will do.
 
+    Without a byte order mark; gzip is undone.
 
-def check_readable(path: Path, option: str) -> None:
-    """Check that a file that an option names can be read."""
+    Raises
+    ------
+    UsageError
+        If it cannot be read, is in UTF-16, is damaged, or is too large.
+    """
     try:
-        with path.open("rb") as file:
-            file.read(1)
+        with open_text(path) as stream:
+            content = stream.read(LARGEST_BYTES + 1)
     except OSError as error:
         raise UsageError(
             f"{option} must be a readable file, not {str(path)!r} ({error.strerror})"
         ) from None
+    except ValueError as error:
+        raise UsageError(f"{option} must be a readable file: {error} (in {path})") from None
+    if len(content) > LARGEST_BYTES:
+        raise UsageError(f"{option} must have at most {LARGEST_BYTES:,} bytes (in {path})")
+    return content
+
+
+def folder(text: str) -> Path:
+    """Return the path that an option gives; for :mod:`argparse`, which reports the error."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"must be the name of a folder, not {text!r}")
+    return Path(text)
 
 
 @contextmanager
@@ -34,8 +54,9 @@ def output_folder(path: Path, option: str) -> Iterator[Path]:
 
     Where the body fails with nothing written, folders that were made for it are removed again.
     """
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    missing: list[Path] = []
     try:
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass

@@ -2,12 +2,14 @@
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
@@ -15,7 +17,7 @@ from hw.config import Config
 from hw.presets import PRESETS
 from scheduler.commands.configuration import load_config
 from scheduler.commands.errors import UsageError
-from scheduler.commands.files import output_folder, read_bytes, write_file
+from scheduler.commands.files import folder, output_folder, read_bytes, write_file
 from scheduler.commands.models import ModelChoice, choose_model
 from scheduler.commands.self_check import self_check
 from scheduler.commands.variants import (
@@ -32,14 +34,23 @@ from scheduler.compiler.iteration_program import Schedule
 from scheduler.models.weights import load_prompts
 from scheduler.report.interleaving import compare_interleaving
 from scheduler.report.tables import Variant, variant_rows, variants_table
-from scheduler.report.timeline import draw_timeline, save_figure
+from scheduler.workload.request_tables import looks_like_a_table, read_requests
 from sim.device import DeviceError
 from sim.devices.first_difference import MismatchError
+from sim.engine.build_cache import cache_folder
 from sim.engine.compiler import CompilerNotFoundError, find_compiler
 from sim.perfetto import write_trace
 from sim.timeline import make_timeline
 
-__all__ = ["add_parser", "commands_file"]
+__all__ = ["add_parser", "commands_file", "prompts_and_answers"]
+
+
+_EPILOG = """\
+examples:
+  neupims run                                      the prompts that ship, three variants
+  neupims run --model tiny-llama --variant heads   another model, one variant
+  neupims run --prompts mine.txt --answer-tokens 8 --commands trace.csv --out mine
+  neupims run --requests trace.csv --variant heads lengths of a public trace"""
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -48,6 +59,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "run",
         help="decode prompts on a device, in several variants",
         description="Decode prompts on a device: naive NPU + PIM, two row buffers, and NeuPIMs.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--config",
@@ -64,6 +77,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "which gets random weights (default: tiny-gpt)",
     )
     parser.add_argument("--prompts", type=Path, help="a text file, a prompt a line (default: ours)")
+    parser.add_argument(
+        "--requests",
+        type=Path,
+        metavar="FILE",
+        help="a table of requests by lengths, CSV or JSON lines (Vidur, Azure, Mooncake, BurstGPT, "
+        "LLMServingSim): prompts are random tokens, answers as long as it says",
+    )
     parser.add_argument(
         "--answer-tokens",
         type=int,
@@ -83,7 +103,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="write every DRAM command (neupims check-trace reads it); with several variants to "
         "FILE-VARIANT.csv, a file a variant",
     )
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder (default: out)")
+    parser.add_argument("--out", type=folder, default=Path("out"), help="folder (default: out)")
     parser.set_defaults(command=run)
 
 
@@ -94,7 +114,7 @@ def run(options: argparse.Namespace) -> int:
         console = Console(width=110)
     config = load_config(options.config)
     model = choose_model(options.model)
-    prompts, answers = _prompts(options, model)
+    prompts, answers = prompts_and_answers(options, model)
     schedules = options.variant or DEFAULT_SCHEDULES
     chosen = [variant for variant in VARIANTS if variant.schedule in schedules]
     try:
@@ -106,9 +126,14 @@ def run(options: argparse.Namespace) -> int:
     with ExitStack() as folders:
         out = folders.enter_context(output_folder(options.out, "--out"))
         if options.commands is not None:
-            if options.commands.is_dir() or not options.commands.name:
+            if os.path.isdir(options.commands) or not options.commands.name:
                 raise UsageError(
                     f"--commands must be a file, not the folder {str(options.commands)!r}"
+                )
+            if len(os.fsencode(options.commands.name)) > 200:
+                raise UsageError(
+                    "--commands must have a name of at most 200 bytes, "
+                    f"not {options.commands.name[:40]!r}..."
                 )
             folders.enter_context(
                 output_folder(options.commands.parent, "the folder of --commands")
@@ -148,6 +173,12 @@ def _decode(
         f"{config.memory.banks} banks, array {config.npu.array_rows} × "
         f"{config.npu.array_columns}: model {model.name}"
     )
+    console.print(
+        f"Variants: {', '.join(variant.name for variant in chosen)}. A design that is not in "
+        f"{cache_folder()} is compiled first: a minute or two of one core, once.",
+        soft_wrap=True,
+        highlight=False,
+    )
     if not model.trained:
         console.print("Its weights are random, not trained: the text means nothing.")
     start = time.perf_counter()
@@ -166,25 +197,29 @@ def commands_file(path: Path | None, variant: DeviceVariant, *, alone: bool) -> 
     return path if path is None or alone else path.with_stem(f"{path.stem}-{variant.schedule}")
 
 
-def _prompts(
+def prompts_and_answers(
     options: argparse.Namespace, model: ModelChoice
 ) -> tuple[tuple[bytes, ...], tuple[int, ...]]:
     """Return the prompts and the longest answer that each may have."""
+    if options.requests is not None and options.prompts is not None:
+        raise UsageError("--requests and --prompts must not be given together")
+    if options.answer_tokens < 1:
+        raise UsageError(f"--answer-tokens must be at least 1, not {options.answer_tokens}")
+    if options.requests is not None:
+        return _lengths(options.requests, model)
     where = "the prompts that ship with the project"
     prompts = load_prompts(model.name)
     shape = model.shape
     if options.prompts is not None:
         where = str(options.prompts)
-        content = read_bytes(options.prompts, "--prompts")
-        try:
-            content.decode()
-        except UnicodeDecodeError as error:
-            raise UsageError(f"--prompts must be UTF-8, not {where} ({error.reason})") from None
-        prompts = [line for line in content.splitlines() if line]
+        lines = _text(options.prompts, "--prompts").encode().splitlines()
+        if lines and looks_like_a_table(lines[0].decode()):
+            raise UsageError(
+                f"--prompts must be text, not a table of requests ({where}): use --requests"
+            )
+        prompts = [line for line in lines if line]
         if not prompts:
             raise UsageError(f"--prompts must hold at least one prompt, not {where} (it is empty)")
-    if options.answer_tokens < 1:
-        raise UsageError(f"--answer-tokens must be at least 1, not {options.answer_tokens}")
     for number, prompt in enumerate(prompts, 1):
         if len(prompt) > shape.context:
             raise UsageError(
@@ -193,6 +228,33 @@ def _prompts(
             )
     answers = [min(options.answer_tokens, shape.context + 1 - len(p)) for p in prompts]
     return tuple(prompts), tuple(answers)
+
+
+def _text(path: Path, option: str) -> str:
+    """Return the text of a file; line ends are as in any editor."""
+    content = read_bytes(path, option)
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{option} must be UTF-8, not {path} ({error.reason})") from None
+
+
+def _lengths(path: Path, model: ModelChoice) -> tuple[tuple[bytes, ...], tuple[int, ...]]:
+    """Return random prompts of the lengths in a table, and the lengths of their answers."""
+    try:
+        requests = read_requests(_text(path, "--requests"))
+    except ValueError as error:
+        raise UsageError(f"--requests {path}: {error}") from None
+    rng = np.random.default_rng(0)
+    for number, request in enumerate(requests, 1):
+        total = request.prompt + request.answer - 1
+        if total > model.shape.context:
+            raise UsageError(
+                f"prompt and answer must have at most {model.shape.context + 1} tokens, the "
+                f"context of the model and one, not {total + 1} (request {number} of {path})"
+            )
+    prompts = (rng.integers(32, 127, r.prompt, np.uint8).tobytes() for r in requests)
+    return tuple(prompts), tuple(request.answer for request in requests)
 
 
 def _run(jobs: Sequence[Job], console: Console) -> list[Outcome]:
@@ -257,6 +319,10 @@ def _report(
 
 def _write(variants: Sequence[Variant], outcomes: Sequence[Outcome], out: Path) -> list[Path]:
     """Write the table as JSON, and of every variant a picture and a trace of one iteration."""
+    # Matplotlib is loaded where something is drawn, and keeps its files in our cache.
+    os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
+    from scheduler.report.timeline import draw_timeline, save_figure
+
     content = json.dumps(variant_rows(variants), indent=1) + "\n"
     written = [write_file(out / "variants.json", lambda path: path.write_text(content))]
     for outcome in outcomes:

@@ -17,7 +17,7 @@ import numpy as np
 from hw.config import Config
 from hw.device import check_buildable
 from hw.program.program import Program
-from scheduler.commands.errors import UsageError
+from scheduler.commands.errors import UsageError, os_error_text
 from scheduler.commands.files import write_file
 from scheduler.commands.models import ModelChoice
 from scheduler.compiler.iteration_program import Schedule
@@ -241,6 +241,8 @@ def _work(number: int, job: Job, channel: "Queue[tuple[int, object]]") -> None:
         channel.put((number, error))
     except ValueError as error:
         channel.put((number, UsageError(str(error))))
+    except OSError as error:
+        channel.put((number, UsageError(os_error_text(error))))
     except (CompilerNotFoundError, CompileError) as error:
         first, *rest = str(error).splitlines()
         why = f" {rest[-1].strip()}" if rest else ""

@@ -60,8 +60,17 @@ def cached(key: str, build: Callable[[Path], None]) -> Path:
     """
     root = cache_folder()
     result = root / key
-    if not result.is_dir():
-        root.mkdir(parents=True, exist_ok=True)
+    try:
+        there = result.is_dir()
+        if not there:
+            root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"the cache of compiled designs, $NEUPIMS_CACHE: {error.strerror}",
+            str(root),
+        ) from None
+    if not there:
         with _locked(root / f"{key}.lock"):
             if not result.is_dir():
                 _make(result, build)

@@ -45,6 +45,8 @@ class Compiler:
         result = subprocess.run(
             [*command, str(source), "-o", str(target)], capture_output=True, text=True, check=False
         )
+        if not result.returncode and not target.is_file():
+            raise CompileError(f"{' '.join(self.command)} ended well, but wrote no {target.name}")
         if result.returncode:
             messages = "\n".join(result.stderr.splitlines()[-20:])
             raise CompileError(f"{' '.join(self.command)} failed on {source.name}:\n{messages}")
@@ -53,7 +55,18 @@ class Compiler:
 def _candidates() -> list[tuple[str, ...]]:
     """Return the commands to try, the preferred one first; ``$CXX`` leaves no choice."""
     if chosen := os.environ.get("CXX"):
-        return [tuple(shlex.split(chosen))]
+        try:
+            words = tuple(shlex.split(chosen))
+        except ValueError as error:  # a quotation mark without its twin
+            words = ()
+            reason = f" ({error})"
+        else:
+            reason = ""
+        if not words:
+            raise CompilerNotFoundError(
+                f"CXX must name a C++ compiler that runs, not {chosen!r}{reason}"
+            )
+        return [words]
     return [("clang++",), ("g++",), (sys.executable, "-m", "ziglang", "c++")]
 
 

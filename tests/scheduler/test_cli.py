@@ -1,13 +1,20 @@
 """Bad input ends with one line that names it, status 2, and leaves nothing behind."""
 
+import gzip
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
-from scheduler.cli import main
+from scheduler.cli import _parser, main
 from scheduler.commands.errors import UsageError
 from scheduler.commands.files import output_folder
-from scheduler.commands.run import commands_file
+from scheduler.commands.models import choose_model
+from scheduler.commands.run import commands_file, prompts_and_answers
 from scheduler.commands.variants import VARIANTS
 
 
@@ -220,3 +227,140 @@ def test_a_folder_that_holds_something_stays(tmp_path):
     with pytest.raises(UsageError):
         _fail(tmp_path / "a" / "b", lambda out: (out / "result").write_text("kept"))
     assert (tmp_path / "a" / "b" / "result").read_text() == "kept"
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("neupims ")
+
+
+@pytest.mark.parametrize("command", ["run", "export", "check-trace"])
+def test_help_shows_an_example(capsys, command):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert f"neupims {command} " in capsys.readouterr().out.partition("example")[2]
+
+
+@pytest.mark.parametrize("name", ["", " "])
+@pytest.mark.parametrize("command", ["run", "export"])
+def test_folder_without_a_name(fails, command, name):
+    assert "must be the name of a folder" in fails(command, "--out", name)
+
+
+@pytest.mark.parametrize("command", ["run", "export"])
+def test_folder_whose_name_is_too_long(fails, command):
+    assert "--out must be a folder that can be written" in fails(command, "--out", "x" * 300)
+
+
+def test_commands_file_whose_name_is_too_long(fails):
+    assert "--commands must have a name" in fails("run", "--commands", "x" * 300 + ".csv")
+
+
+@pytest.mark.parametrize("option", ["--config", "--model", "--prompts", "--requests"])
+def test_input_that_never_ends(fails, option, tmp_path):
+    endless = tmp_path / {"--config": "x.toml", "--model": "x.json"}.get(option, "x.txt")
+    endless.symlink_to("/dev/zero")
+    assert f"{option} must have at most 67,108,864 bytes" in fails("run", option, endless)
+
+
+def test_table_given_as_prompts(fails, tmp_path):
+    path = tmp_path / "requests.csv"
+    path.write_text("arrived_at,num_prefill_tokens,num_decode_tokens\n0.0,12,3\n")
+    message = fails("run", "--prompts", path)
+    assert "--prompts must be text, not a table of requests" in message
+    assert "use --requests" in message
+
+
+def test_requests_beyond_the_context(fails, tmp_path):
+    path = tmp_path / "requests.csv"
+    path.write_text("num_prefill_tokens,num_decode_tokens\n12,3\n100,30\n")
+    message = fails("run", "--requests", path)
+    assert "at most 129 tokens" in message
+    assert "not 130 (request 2 of" in message
+
+
+def test_requests_and_prompts_together(fails, tmp_path):
+    message = fails("run", "--requests", "a.csv", "--prompts", "b.txt")
+    assert "--requests and --prompts must not be given together" in message
+
+
+@pytest.fixture
+def chosen(tmp_path):
+    """Return the prompts and answers that ``neupims run`` takes from a file."""
+
+    def choose(option, content, name="file.txt"):
+        path = tmp_path / name
+        path.write_bytes(content)
+        options = _parser().parse_args(["run", option, str(path), "--answer-tokens", "5"])
+        return prompts_and_answers(options, choose_model("tiny-gpt"))
+
+    return choose
+
+
+def test_prompts_as_editors_write_them(chosen):
+    expected = ((b"Hello", b"The sea"), (5, 5))
+    for content in (
+        b"Hello\nThe sea\n",
+        b"\xef\xbb\xbfHello\r\nThe sea\r\n\r\n",
+        gzip.compress(b"Hello\nThe sea"),
+    ):
+        assert chosen("--prompts", content) == expected
+
+
+def test_requests_become_prompts_of_their_lengths(chosen):
+    table = (
+        b"\xef\xbb\xbfarrived_at,num_prefill_tokens,num_decode_tokens\r\n0.0,12,3\r\n0.7,30.0,5\r\n"
+    )
+    prompts, answers = chosen("--requests", table)
+    assert [len(prompt) for prompt in prompts] == [12, 30]
+    assert answers == (3, 5)
+    assert chosen("--requests", gzip.compress(table)) == (prompts, answers)
+
+
+def test_terminal_that_knows_ascii_alone(tmp_path):
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "scheduler.cli", "run", "--model", "\u00e9.json"]
+    ended = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(b"neupims: --model must be a readable file")
+    assert ended.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("module", ["sim.benchmark", "sim.traffic"])
+def test_interrupt_is_a_line(module):
+    process = subprocess.Popen(
+        [sys.executable, "-m", module], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+    time.sleep(0.4)
+    process.send_signal(signal.SIGINT)
+    _out, err = process.communicate(timeout=60)
+    assert b"Traceback" not in err
+    assert process.returncode in (130, -signal.SIGINT)
+
+
+def test_cache_that_is_a_file(tmp_path, monkeypatch, capfd):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("NEUPIMS_CACHE", str(tmp_path / "file" / "below"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "--variant", "heads", "--answer-tokens", "1"]) == 2
+    error = capfd.readouterr().err
+    assert "$NEUPIMS_CACHE" in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(("name", "value"), [("read_queue", 1), ("write_queue", 1)])
+def test_queue_of_one(fails, tmp_path, name, value):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        f'preset = "tiny"\n[controller]\n{name} = {value}\nwrite_high = 1\nwrite_low = 0\n'
+    )
+    assert f"{name} must be at least 2, not 1" in fails("run", "--config", path)
+
+
+@pytest.mark.parametrize("name", ["", "two\\nlines"])
+def test_name_that_is_no_line(fails, tmp_path, name):
+    path = tmp_path / "mine.toml"
+    path.write_text(f'preset = "tiny"\nname = "{name}"\n')
+    assert "name must be a line of text, not " in fails("run", "--config", path)

@@ -1,0 +1,1 @@
+"""Workloads: requests as public traces list them."""
