@@ -62,7 +62,8 @@ At an error no further instruction starts; `reset` makes the device usable again
 
 ## Formats
 
-Fields follow one another from bit 0 on, without gaps.
+Fields follow one another from bit 0 on, without gaps; those of `pim[c]` that LIST alone has lie
+over others, which it does not have.
 """
 
 
@@ -86,15 +87,17 @@ def page() -> str:
 
 def _formats() -> list[str]:
     """Return a table of the header, and one for the operands of each set of queues."""
-    parts = ["### Header of every instruction\n", _fields(HEADER, 0)]
+    parts = ["### Header of every instruction\n", _fields(HEADER, Queue.LOAD)]
     shared: dict[tuple[Field, ...], list[Queue]] = {}
     for queue, fields in OPERANDS.items():
         shared.setdefault(fields, []).append(queue)
-    start = sum(field.bits for field in HEADER)
     for fields, queues in shared.items():
         names = ", ".join(_queue(queue) for queue in queues)
         bits = bit_layout(queues[0])[1]
-        parts += [f"### Operands of {names}: {bits} bits with the header\n", _fields(fields, start)]
+        parts += [
+            f"### Operands of {names}: {bits} bits with the header\n",
+            _fields(fields, queues[0]),
+        ]
     return parts
 
 
@@ -102,16 +105,17 @@ def _queue(queue: Queue) -> str:
     return "`pim[c]`" if queue is Queue.PIM else f"`{queue.name.lower()}`"
 
 
-def _fields(fields: tuple[Field, ...], start: int) -> str:
+def _fields(fields: tuple[Field, ...], queue: Queue) -> str:
+    places = bit_layout(queue)[0]
     rows = ["| field | bits | what it says |", "|---|---|---|"]
     for field in fields:
+        start = places[field.name][0]
         last = start + field.bits - 1
         place = f"{start}" if field.bits == 1 else f"{start}–{last}"
         doc = field.doc
         if field.choices:
             doc += f": {', '.join(f'{choice.name} ({choice})' for choice in field.choices)}"
         rows.append(f"| `{field.name}` | {place} | {_plain(doc)} |")
-        start = last + 1
     return "\n".join(rows) + "\n"
 
 

@@ -29,6 +29,7 @@ from hw.program.instruction_set import (
     Reduce,
 )
 from hw.program.program import Program, queue_kind
+from hw.program.row_lists import RowLists
 
 __all__ = ["Reference"]
 
@@ -48,6 +49,8 @@ class Reference:
         Memories of the tile: bytes.
     accumulators
         Both halves, ``float32[2, rows, columns]``.
+    row_lists
+        The row list of each channel.
     """
 
     def __init__(self, config: Config) -> None:
@@ -75,7 +78,7 @@ class Reference:
             np.float32,
         )
         self._counts = np.zeros((config.memory.channels, config.pim.slots), np.int64)
-        self._row_lists: list[np.ndarray] = []
+        self.row_lists = RowLists(config)
 
     def copy(self) -> "Reference":
         """Return an independent reference in the same state."""
@@ -103,7 +106,6 @@ class Reference:
         """
         for block, content in program.inputs:
             self.write(block.channel, block.address, content)
-        self._row_lists = program.row_lists
         orders = np.concatenate([stream["order"] for stream in program.streams])
         queues = np.repeat(np.arange(len(program.streams)), [len(s) for s in program.streams])
         indices = np.concatenate([np.arange(len(stream)) for stream in program.streams])
@@ -155,6 +157,8 @@ class Reference:
             self._put(record["address"], record["stride"], record["format"], sums)
         elif opcode is Opcode.VECTOR:
             self._vector(queue - Queue.PIM, record)
+        elif opcode is Opcode.LIST:
+            self.row_lists.write(queue - Queue.PIM, record)
         elif opcode is Opcode.GEMV:
             self._gemv(queue - Queue.PIM, record)
         else:
@@ -220,9 +224,9 @@ class Reference:
         for channel in range(config.memory.channels):
             if not record["lanes"] >> channel & 1:
                 continue
-            listed = self._row_lists[channel][record["list"] : record["list"] + record["pages"]]
+            listed = self.row_lists.rows(channel, record, record["pages"])
             inside = record["address"] + np.arange(rows) * record["stride"]
-            sources = np.add.outer(listed.astype(np.int64) * config.memory.page_bytes, inside)
+            sources = np.add.outer(listed * config.memory.page_bytes, inside)
             for index, source in enumerate(sources.ravel().tolist()):
                 target = record["lane_address"] + index * record["lane_stride"]
                 piece = self.dram[channel][source : source + length]
@@ -288,7 +292,7 @@ class Reference:
     def _gemv(self, channel: int, record: Record) -> None:
         config = self.config
         tiles, gemvs, slots, k = (record[name] for name in ("tiles", "gemvs", "slots", "k"))
-        rows = self._row_lists[channel][record["list"] : record["list"] + tiles].astype(np.int64)
+        rows = self.row_lists.rows(channel, record, tiles)
         cells = self.dram[channel].view("<u2")
         cells = cells.reshape(
             config.memory.rows, config.memory.banks, config.memory.columns, config.mac_lanes

@@ -12,7 +12,7 @@ from hw.npu.dma.engine import tag_layout
 from hw.npu.dma.lanes import DmaLane
 from hw.npu.instruction_queue import token_queues
 from hw.npu.matrix.unit import MatrixUnit
-from hw.npu.memories.row_list import RowList, list_layout
+from hw.npu.memories.row_list import RowList
 from hw.npu.memories.tile_memories import TileMemories
 from hw.npu.memories.weight_ring import WeightRing, stripe_bytes
 from hw.npu.pim.unit import PimUnit
@@ -90,8 +90,6 @@ class Tile(wiring.Component):
     -------
     queue_{q} : ``In(stream.Signature(unsigned(width)))``
         Instructions of queue ``q``.
-    list_write_{c} : ``In(list_layout(config))``
-        Write of the row list of channel c.
     start, retire, done, error
         As of the sequencer.
     channel_{c} : ``Out(ChannelSignature(config))``
@@ -104,19 +102,20 @@ class Tile(wiring.Component):
         check_ranks(config)
         self._config = config
         self._kinds = queue_kinds(config)
-        channels = range(config.memory.channels)
         super().__init__(
             {
                 **{
                     f"queue_{q}": In(stream.Signature(unsigned(bit_layout(kind)[1])))
                     for q, kind in enumerate(self._kinds)
                 },
-                **{f"list_write_{c}": In(list_layout(config)) for c in channels},
                 "start": Out(token_queues(config)),
                 "retire": Out(token_queues(config)),
                 "done": Out(1),
                 "error": Out(error_layout(config)),
-                **{f"channel_{c}": Out(ChannelSignature(config)) for c in channels},
+                **{
+                    f"channel_{c}": Out(ChannelSignature(config))
+                    for c in range(config.memory.channels)
+                },
                 "matrix_row": Out(1),
                 "vector_busy": Out(1),
             }
@@ -175,7 +174,7 @@ class Tile(wiring.Component):
                 channel.data.eq(buffer.read_data),
                 pim.result.eq(channel.results.valid),
                 pim.pim_done.eq(channel.pim_done),
-                row_list.write.eq(getattr(self, f"list_write_{c}")),
+                row_list.write.eq(pim.list_write),
                 buffer.write.enable.eq(lane.buffer.enable | pim.write.enable),
                 buffer.write.place.eq(Mux(lane.buffer.enable, lane.buffer.place, pim.write.place)),
                 buffer.write_data.eq(
@@ -234,6 +233,7 @@ class Tile(wiring.Component):
                         port.payload.paged.eq(operands.opcode == Opcode.LOAD_PAGES),
                         port.payload.pages.eq(operands.pages),
                         port.payload.list.eq(operands.list),
+                        port.payload.row.eq(operands.row),
                     ]
 
     def _elaborate_matrix(self, m, sequencer, ring, memories):

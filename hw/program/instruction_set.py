@@ -21,6 +21,7 @@ __all__ = [
     "HEADER",
     "INSTRUCTIONS",
     "LANE_SPACE",
+    "LIST_ENTRIES",
     "MAXIMUM_CHANNELS",
     "Element",
     "Field",
@@ -42,6 +43,9 @@ __all__ = [
 
 #: Channels that a mask of an instruction can name.
 MAXIMUM_CHANNELS = 32
+
+#: Entries of a row list that one LIST writes, at most.
+LIST_ENTRIES = 16
 
 #: The bit of a tile address that selects the lane buffers.
 LANE_SPACE = 1 << 27
@@ -91,6 +95,7 @@ class Opcode(IntEnum):
     ROTARY = 16
     REDUCE = 17
     LOAD_PAGES = 18
+    LIST = 19
 
 
 class Format(IntEnum):
@@ -153,12 +158,16 @@ class Field:
         Its name, its width in bits, and what it says.
     choices
         Names of its values, if they have some.
+    over
+        The earlier field over which it begins; empty if it begins behind the one before it. Fields
+        that share bits belong to different operations.
     """
 
     name: str
     bits: int
     doc: str
     choices: type[IntEnum] | None = None
+    over: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +248,7 @@ OPERANDS: dict[Queue, tuple[Field, ...]] = {
         *_LANE,
         Field("pages", 12, "pages of the transfer (LOAD_PAGES)"),
         Field("list", 16, "first entry of the pages in the channels' row lists (LOAD_PAGES)"),
+        Field("row", 16, "what is added to each entry (LOAD_PAGES)"),
     ),
     Queue.STORE: (*_DMA, *_LANE),
     Queue.MATRIX: (
@@ -256,6 +266,8 @@ OPERANDS: dict[Queue, tuple[Field, ...]] = {
     Queue.ATTENTION: _VECTOR_UNIT,
     Queue.LINK: (Field("cycles", 16, "latency of the links"),),
     Queue.PIM: (
+        Field("list", 16, "first entry in the channel's row list: of the tiles' rows, or written"),
+        Field("row", 16, "what is added to each entry (GEMV)"),
         Field("lane_address", 20, "offset in the lane buffer: vector (VECTOR), results (GEMV)"),
         Field("lane_stride", 20, "bytes of the lane buffer from row to row"),
         Field("bursts", 12, "bursts of a row of the vector"),
@@ -263,7 +275,6 @@ OPERANDS: dict[Queue, tuple[Field, ...]] = {
         Field("half", 1, "half of the global vector buffer"),
         Field("offset", 12, "column of the half, for the first GEMV"),
         Field("offset_row", 12, "columns of the half from vector row to row (VECTOR)"),
-        Field("list", 16, "first entry of the tiles' rows in the channel's row list"),
         Field("tiles", 16, "tiles"),
         Field("length", 16, "cycles of a tile, for the header"),
         Field("gemvs", 6, "PIM_GEMV commands a tile"),
@@ -282,6 +293,11 @@ OPERANDS: dict[Queue, tuple[Field, ...]] = {
         Field("lane_tile", 20, "bytes of the lane buffer from tile to tile"),
         Field("lane_gemv", 20, "bytes of the lane buffer from PIM_GEMV to PIM_GEMV"),
         Field("lane_slot", 20, "bytes of the lane buffer from slot to slot"),
+        Field("entries", 4, f"entries that LIST writes; 0 is {LIST_ENTRIES}", over="row"),
+        *(
+            Field(f"entry_{number}", 16, f"row that goes to entry ``list`` + {number} (LIST)")
+            for number in range(LIST_ENTRIES)
+        ),
     ),
 }
 
@@ -328,13 +344,13 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         (Queue.TAIL,),
         (
             *("address", "bursts", "rows", "stride", "lanes", "lane_address", "lane_stride"),
-            *("pages", "list"),
+            *("pages", "list", "row"),
         ),
         "The same rows of each of several pages: a page is a row of all banks, entry ``list`` + i "
-        "of the row list of each lane's channel names page i, and ``address`` counts from its "
-        "start. In the lane buffer rows go on from page to page: row r of page i goes to "
-        "lane_address + (i × rows + r) × lane_stride. A page is never left: what does not lie in "
-        "it is a bad address, and so is an entry that names no row.",
+        "of the row list of each lane's channel, plus ``row``, names page i, and ``address`` "
+        "counts from its start. In the lane buffer rows go on from page to page: row r of page i "
+        "goes to lane_address + (i × rows + r) × lane_stride. A page is never left: what does not "
+        "lie in it is a bad address, and so is a page that is no row.",
     ),
     Instruction(
         Opcode.STORE,
@@ -453,14 +469,24 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         Opcode.GEMV,
         (Queue.PIM,),
         (
-            *("lane_address", "half", "offset", "list", "tiles", "length", "gemvs", "k"),
+            *("lane_address", "half", "offset", "list", "row", "tiles", "length", "gemvs", "k"),
             *("column", "queries", "column_gemv", "column_step"),
             *("offset_gemv", "offset_step", "offset_tile", "slot", "slot_gemv", "slots", "read"),
             *("lane_tile", "lane_gemv", "lane_slot"),
         ),
-        "Tiles of PIM work, their rows taken from the row list; the result of slot s of PIM_GEMV g "
-        "of tile i goes to lane_address + i × lane_tile + g × lane_gemv + s × lane_slot (with read "
-        "= 2 there is one set of results: i is 0).",
+        "Tiles of PIM work; the row of tile i is entry ``list`` + i of the row list, plus ``row``: "
+        "one list serves all layers. One that is no row is a bad address. The result of slot s of "
+        "PIM_GEMV g of tile i goes to lane_address + i × lane_tile + g × lane_gemv + s × lane_slot "
+        "(with read = 2 there is one set of results: i is 0).",
+    ),
+    Instruction(
+        Opcode.LIST,
+        (Queue.PIM,),
+        ("list", "entries", *(f"entry_{number}" for number in range(LIST_ENTRIES))),
+        "Entries of the channel's row list, from ``list`` on, get the values in ``entry_0`` and "
+        "those behind it. An earlier GEMV has read what is overwritten, and a later one reads what "
+        "is written; LOAD_PAGES, which reads the list too, is ordered by tokens.",
+        "(entries or list_entries) + 2",
     ),
     Instruction(
         Opcode.ALLREDUCE,
@@ -499,10 +525,13 @@ def layout(queue: Queue) -> tuple[Field, ...]:
 
 
 def bit_layout(queue: Queue) -> tuple[dict[str, tuple[int, int]], int]:
-    """Return the first bit and the width of each field of a queue's instructions, and their sum."""
+    """Return the first bit and the width of each field of a queue's instructions, and all bits."""
     bits: dict[str, tuple[int, int]] = {}
-    start = 0
+    start = width = 0
     for item in layout(queue):
+        if item.over:
+            start = bits[item.over][0]
         bits[item.name] = (start, item.bits)
         start += item.bits
-    return bits, start
+        width = max(width, start)
+    return bits, width

@@ -90,6 +90,9 @@ LANES = f"{LANE_SPACE:#x}"
         (Queue.PIM, "VECTOR bursts=1 rows=1", "VECTOR bursts=1 rows=1 offset=1"),
         (Queue.PIM + 1, "VECTOR bursts=1 rows=1", "VECTOR bursts=1 rows=2 lane_stride=0x8000"),
         (Queue.PIM, GEMV, f"{GEMV} list={TINY.npu.row_list_entries}"),
+        (Queue.PIM, GEMV, f"{GEMV} row={TINY.memory.rows}"),
+        (Queue.PIM, GEMV, f"LIST list={TINY.npu.row_list_entries - 1} entries=2"),
+        (Queue.PIM + 1, GEMV, f"LIST list={TINY.npu.row_list_entries - 15}"),
         (Queue.PIM + 1, GEMV, f"{GEMV} column={TINY.memory.columns}"),
         (Queue.PIM, GEMV, f"{GEMV} slot={TINY.pim.slots}"),
         (Queue.PIM, GEMV, f"{GEMV} read=1 lane_address={TINY.npu.lane_buffer_bytes}"),
@@ -153,14 +156,27 @@ def test_deadlock_names_every_instruction_that_waits(device):
     ],
 )
 @pytest.mark.parametrize(
-    "row", [TINY.memory.rows, 2 * TINY.memory.rows - 1, 100 * TINY.memory.rows]
+    ("entry", "row", "named"),
+    [
+        (TINY.memory.rows, 0, TINY.memory.rows),
+        (2 * TINY.memory.rows - 1, 0, 2 * TINY.memory.rows - 1),
+        (0xFFFF, 0, 0xFFFF),
+        (TINY.memory.rows - 7, 7, TINY.memory.rows),
+        (5, TINY.memory.rows - 4, TINY.memory.rows),
+        (5, 0xFFFF, 0x10002),
+    ],
 )
-def test_an_entry_of_the_row_list_that_names_no_row_is_named(device, queue, instruction, row):
+def test_an_entry_of_the_row_list_that_names_no_row_is_named(
+    device, queue, instruction, entry, row, named
+):
     name = queue_name(queue)
-    lines = f".rows 1 3 4 {row}\n{name} {instruction.replace('=3', '=2', 1)}\n{name} {instruction}"
-    error = fails(device, program(lines))
-    assert (error.cause, error.queue, error.index) == ("address", queue, 1)
-    where = f": it reads rows of channel 1 from {row:#x} to {row + 1:#x}, which ends at 0x400"
-    assert str(error).startswith(f"address in {name}[1] {instruction.split()[0]} ")
+    listed = "pim[1] LIST entries=3 entry_0=3 entry_1=4 entry_2={} signal:pim[1],tail"
+    good = f"{name} {instruction.replace('=3', '=2', 1)} wait:pim[1]"
+    bad = f"{name} {instruction} row={row}"
+    error = fails(device, program(f"{listed.format(entry)}\n{good}\n{bad}"))
+    index = 1 + (queue != Queue.TAIL)
+    assert (error.cause, error.queue, error.index) == ("address", queue, index)
+    where = f": it reads rows of channel 1 from {named:#x} to {named + 1:#x}, which ends at 0x400"
+    assert str(error).startswith(f"address in {name}[{index}] {instruction.split()[0]} ")
     assert str(error).endswith(where)
     assert_works_after_reset(device)

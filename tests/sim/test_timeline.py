@@ -25,8 +25,7 @@ def make(instructions):
         streams.append(stream)
         starts.append(np.array([entry[3] for entry in mine], np.int64))
         retires.append(np.array([entry[4] for entry in mine], np.int64))
-    rows = [np.zeros(0, np.uint32)] * CHANNELS
-    program = Program(streams=streams, row_lists=rows, labels=LABELS)
+    program = Program(streams=streams, labels=LABELS)
     return program, SimpleNamespace(starts=starts, retires=retires)
 
 

@@ -49,8 +49,9 @@ def descriptor_layout(engine: Engine) -> data.StructLayout:
     first stripe, and stripes follow one another. The transfer is empty unless ``enable`` is set.
 
     A tail may be ``paged``: its rows are repeated in each of ``pages`` pages, which are named by
-    the entries of the channel's row list from ``list`` on, and ``address`` counts from the start of
-    the page. A page is a row of all banks. In the lane buffer rows go on from page to page.
+    the entries of the channel's row list from ``list`` on, with ``row`` added to each, and
+    ``address`` counts from the start of the page. A page is a row of all banks. In the lane buffer
+    rows go on from page to page.
     """
     fields = {
         "address": 30,
@@ -62,7 +63,7 @@ def descriptor_layout(engine: Engine) -> data.StructLayout:
         "enable": 1,
     }
     if engine is Engine.TAIL:
-        fields |= {"paged": 1, "pages": 12, "list": 16}
+        fields |= {"paged": 1, "pages": 12, "list": 16, "row": 16}
     return data.StructLayout(fields)
 
 
@@ -97,7 +98,7 @@ class DmaEngine(wiring.Component):
         Pulse: the oldest descriptor is complete.
     bad_address : ``Out(1)``
         The next burst lies outside of the channel, its page or the lane buffer, or is not aligned,
-        or an entry of the row list is outside of it or names no row; the engine stays there.
+        or an entry of the row list is outside of it or leads to no row; the engine stays there.
     """
 
     def __init__(self, config: TileConfig, engine: Engine):
@@ -144,6 +145,7 @@ class DmaEngine(wiring.Component):
             m.d.comb += [
                 walk.start.eq(descriptors.r_en & descriptors.r_rdy & following.paged),
                 walk.list.eq(following.list),
+                walk.offset.eq(following.row),
                 walk.pages.eq(following.pages),
                 walk.next.eq(step & page_ends & ~ends),
             ]

@@ -28,7 +28,9 @@ class GemvSender(wiring.Component):
     """Sends a HEADER, then for each tile an ACTIVATION a bank group, its GEMVs, and a PRECHARGE.
 
     One operation goes out a cycle, the first one in the cycle after the instruction was taken; the
-    next instruction is taken at the earliest in the cycle after the last one.
+    next instruction is taken at the earliest in the cycle after the last one. The row of a tile is
+    a register: the entry of the list is read and the operand ``row`` added while the operations
+    before its first ACTIVATION go out.
 
     Members
     -------
@@ -39,9 +41,8 @@ class GemvSender(wiring.Component):
     rows : ``Out(RowListSignature(config))``
         To the row list, for the rows of tiles.
     bad_address : ``Out(1)``
-        The operation is outside of the row list, the row, the vector buffer or the slots, its entry
-        of the list names no row, or the instruction has no tiles or PIM_GEMV commands; it is not
-        sent.
+        The operation is outside of the row list, the row, the vector buffer or the slots, its tile
+        lies in no row, or the instruction has no tiles or PIM_GEMV commands; it is not sent.
     """
 
     def __init__(self, config: TileConfig):
@@ -67,6 +68,7 @@ class GemvSender(wiring.Component):
         column, slot = Signal(9), Signal(7)
         offset, tile_offset = Signal(13), Signal(13)
         entry = Signal(17)
+        row = Signal(18)  # of the tile, two cycles behind the index of its entry
         uses = Signal(6)  # PIM_GEMVs that have taken the present columns
         last_group, last_gemv, last_tile, last_use = Signal(), Signal(), Signal(), Signal()
         sent = Signal()
@@ -79,12 +81,14 @@ class GemvSender(wiring.Component):
             self.o.valid.eq((state != _State.IDLE) & ~self.bad_address),
             sent.eq(self.o.valid & self.o.ready),
         ]
-        m.d.comb += self.rows.index.eq(entry)
+        taken = Mux(state == _State.IDLE, self.i.payload.list, entry)
+        m.d.comb += self.rows.index.eq(taken)
+        m.d.sync += row.eq(self.rows.row + operands.row)
 
         # The operation.
         m.d.comb += [
             self.o.payload.group.eq(group),
-            self.o.payload.row.eq(self.rows.row),
+            self.o.payload.row.eq(row),
             self.o.payload.column.eq(column),
             self.o.payload.offset.eq(offset),
             self.o.payload.slot.eq(slot),
@@ -114,8 +118,7 @@ class GemvSender(wiring.Component):
                 m.d.comb += [
                     self.o.payload.operation.eq(PimOperation.ACTIVATION),
                     self.bad_address.eq(
-                        (entry >= config.npu.row_list_entries)
-                        | (self.rows.row >= config.memory.rows)
+                        (entry >= config.npu.row_list_entries) | (row >= config.memory.rows)
                     ),
                 ]
                 with m.If(sent):

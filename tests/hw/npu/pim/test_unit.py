@@ -9,6 +9,7 @@ from hw.npu.memories.row_list import RowList
 from hw.npu.pim.unit import PimUnit
 from hw.presets import TINY
 from hw.program.instruction_set import Opcode
+from hw.program.row_lists import list_records
 from hw.protocol.commands import PimOperation
 
 BURST = TINY.memory.burst_bytes
@@ -21,6 +22,7 @@ GEMV = {
     "half": 1,
     "offset": 4,
     "list": 3,
+    "row": 300,
     "tiles": 2,
     "length": 187,
     "gemvs": 2,
@@ -67,7 +69,7 @@ def operations(config, rows, record):
         ]
     stream = [(PimOperation.HEADER, {"tiles": record["tiles"], "length": record["length"]})]
     for tile in range(record["tiles"]):
-        row = rows[record["list"] + tile]
+        row = rows[record["list"] + tile] + record["row"]
         stream += [
             (PimOperation.ACTIVATION, {"group": group, "row": row})
             for group in range(config.memory.groups)
@@ -117,8 +119,9 @@ class Bench:
         self.top = Module()
         self.top.submodules += [self.dut, self.row_list]
         wiring.connect(self.top, self.dut.rows, self.row_list.tiles)
+        self.top.d.comb += self.row_list.write.eq(self.dut.list_write)
         self.rng = np.random.default_rng(seed)
-        self.rows = [int(row) for row in self.rng.integers(0, config.memory.rows, 32)]
+        self.rows = [int(row) for row in self.rng.integers(0, config.memory.rows // 2, 32)]
         self.ready, self.busy = ready, busy
         self.operations = []
         self.reads = []
@@ -129,14 +132,11 @@ class Bench:
         self.bad = 0
 
     async def write_list(self, ctx):
-        for index, row in enumerate(self.rows):
-            ctx.set(self.row_list.write.enable, 1)
-            ctx.set(self.row_list.write.index, index)
-            ctx.set(self.row_list.write.row, row)
-            await ctx.tick()
-        ctx.set(self.row_list.write.enable, 0)
+        for record in list_records(0, self.rows):
+            await self.push(ctx, record)
 
     async def push(self, ctx, record):
+        ctx.set(self.dut.i.payload.as_value(), 0)
         for name, value in record.items():
             ctx.set(self.dut.i.payload[name], value)
         ctx.set(self.dut.i.valid, 1)
@@ -166,12 +166,16 @@ class Bench:
             if ctx.get(dut.pim_done):
                 self.tile_ends.append(self.cycle)
             done = ctx.get(dut.done)
-            for unit in range(2):
+            for unit in range(3):
                 if done >> unit & 1:
                     self.done.append((self.cycle, unit))
             self.bad |= ctx.get(dut.bad_address)
             await ctx.tick()
             self.cycle += 1
+
+    def completed(self, unit):
+        """Return the cycles in which instructions of a sub-unit were complete."""
+        return [cycle for cycle, done in self.done if done == unit]
 
     def check(self, records):
         want = [op for record in records for op in operations(self.config, self.rows, record)]
@@ -192,7 +196,7 @@ def test_operations_follow_the_instruction_set(simulate, config, read):
         VECTOR,
         GEMV | {"read": read},
         VECTOR | {"rows": 1, "half": 0},
-        GEMV | {"tiles": 5, "offset_tile": 4},
+        GEMV | {"tiles": 5, "offset_tile": 4, "row": 0},
         GEMV | {"gemvs": 5, "queries": 2, "offset_gemv": 1, "slot_gemv": 0, "column_gemv": 3},
     ]
 
@@ -212,7 +216,40 @@ def test_operations_follow_the_instruction_set(simulate, config, read):
         for row in range(record["rows"])
         for burst in range(record["bursts"])
     ]
-    assert [unit for _cycle, unit in bench.done].count(0) == len(vectors)
+    assert len(bench.completed(0)) == len(vectors)
+
+
+def test_a_list_is_written_between_the_gemvs_that_it_stands_between(simulate):
+    bench = Bench(seed=4)
+    before = bench.rows[3:5]
+    (short,) = list_records(4, [17])
+    (long,) = list_records(TINY.npu.row_list_entries - 16, list(range(900, 916)))
+    gemv = GEMV | {"row": 3}
+    last = gemv | {"list": TINY.npu.row_list_entries - 2}
+
+    async def testbench(ctx):
+        await bench.write_list(ctx)
+        for record in (gemv, short, gemv, long, last):
+            await bench.push(ctx, record)
+        await ctx.tick().repeat(60)
+
+    simulate(bench.top, testbench, background=[bench.controller], deadline=1000)
+    rows = [f["row"] for operation, f in bench.operations if operation is PimOperation.ACTIVATION]
+    assert rows == [row + 3 for row in (*before, before[0], 17, 914, 915)]
+    assert not bench.bad
+
+
+@pytest.mark.parametrize("first", [TINY.npu.row_list_entries, TINY.npu.row_list_entries - 15])
+def test_a_list_beyond_the_end_is_reported(simulate, first):
+    bench = Bench()
+
+    async def testbench(ctx):
+        await bench.push(ctx, list_records(first, [1] * 16)[0])
+        await ctx.tick().repeat(30)
+
+    simulate(bench.top, testbench, background=[bench.controller], deadline=100)
+    assert bench.bad
+    assert not bench.completed(2)
 
 
 def test_an_operation_leaves_every_cycle(simulate):
@@ -260,9 +297,7 @@ def test_results_go_to_their_places_and_complete_the_instruction(simulate, confi
     simulate(bench.top, testbench, background=[bench.controller], deadline=1000)
     assert places == [place for record in records for place in result_places(config, record)]
     counts = np.cumsum([len(result_places(config, record)) for record in records])
-    assert [cycle for cycle, unit in bench.done if unit == 1] == [
-        bench.results[count - 1] + 1 for count in counts
-    ]
+    assert bench.completed(1) == [bench.results[count - 1] + 1 for count in counts]
 
 
 def test_gemv_that_reads_nothing_is_complete_when_its_last_tile_ends(simulate):
@@ -279,7 +314,7 @@ def test_gemv_that_reads_nothing_is_complete_when_its_last_tile_ends(simulate):
             await ctx.tick()
             ctx.set(bench.dut.pim_done, 0)
             await ctx.tick().repeat(4)
-        assert len(bench.done) == 2
+        assert len(bench.completed(1)) == 2
         ctx.set(bench.dut.result, 1)
         await ctx.tick().repeat(len(result_places(TINY, records[2])))
         ctx.set(bench.dut.result, 0)
@@ -287,8 +322,8 @@ def test_gemv_that_reads_nothing_is_complete_when_its_last_tile_ends(simulate):
 
     simulate(bench.top, testbench, background=[bench.controller], deadline=300)
     ends = bench.tile_ends
-    assert [cycle for cycle, _unit in bench.done[:2]] == [ends[1] + 2, ends[4] + 2]
-    assert len(bench.done) == 3
+    assert bench.completed(1)[:2] == [ends[1] + 2, ends[4] + 2]
+    assert len(bench.completed(1)) == 3
 
 
 @pytest.mark.parametrize(
@@ -300,6 +335,8 @@ def test_gemv_that_reads_nothing_is_complete_when_its_last_tile_ends(simulate):
         VECTOR | {"rows": 0},
         GEMV | {"tiles": 0},
         GEMV | {"list": TINY.npu.row_list_entries - 1},
+        GEMV | {"row": TINY.memory.rows},
+        GEMV | {"row": 0xFFFF},
         GEMV | {"offset": TINY.vector_columns - 8},
         GEMV | {"slot": 3, "slots": 3},
         GEMV | {"slots": 0},

@@ -30,7 +30,7 @@ def tiny_program(*instructions):
         stream["opcode"][-1] = Opcode.END
         stream["order"][-1] = len(instructions) + queue
         streams.append(stream)
-    return Program(streams=streams, row_lists=[np.zeros(0, np.uint32)])
+    return Program(streams=streams)
 
 
 def test_programs_of_the_compiler_are_legal(program):
