@@ -13,6 +13,7 @@ from hw.program.instruction_set import (
     HEADER,
     INSTRUCTIONS,
     OPERANDS,
+    TOKEN_BITS,
     Field,
     Instruction,
     Queue,
@@ -52,7 +53,7 @@ rest of a program; they are listed in `hw/program/assembly.py`.
 |---|---|---|
 | ILLEGAL | the head of a queue is no instruction of it, has an operand that may not be 0 or a \
 function that does not exist, or names a queue with which it shares no tokens | the instruction |
-| OVERFLOW | a token is sent to a counter that holds 255 | the instruction that sent it |
+| OVERFLOW | a token is sent to a counter that holds {tokens} | the instruction that sent it |
 | ADDRESS | a unit meets an address outside of a memory, or one that is not aligned | the \
 instruction, and what it would have read or written |
 | DEADLOCK | every queue waits for tokens or has ended, and nothing runs | the instructions that \
@@ -62,8 +63,9 @@ At an error no further instruction starts; `reset` makes the device usable again
 
 ## Formats
 
-Fields follow one another from bit 0 on, without gaps; those of `pim[c]` that LIST alone has lie
-over others, which it does not have.
+How wide they must be, for batches of 512 and contexts of 8192, is derived at the head of the
+table's module. Fields follow one another from bit 0 on, without gaps; those of `pim[c]` that LIST
+alone has lie over others, which it does not have.
 """
 
 
@@ -79,7 +81,8 @@ def main() -> None:
 
 def page() -> str:
     """Return the page."""
-    parts = [_HEAD, *_formats(), "## Instructions\n"]
+    head = _HEAD.replace("{tokens}", str((1 << TOKEN_BITS) - 1))
+    parts = [head, *_formats(), "## Instructions\n"]
     parts += [_instruction(line) for line in INSTRUCTIONS]
     parts += ["## Cycles\n", _cycles()]
     return "\n".join(parts)

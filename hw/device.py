@@ -19,6 +19,7 @@ from hw.npu.instruction_queue import token_queues
 from hw.npu.sequencer import error_layout, queue_kinds
 from hw.npu.tile import Tile, check_ranks
 from hw.npu.vector.unit import check_vector_sums
+from hw.program.field_limits import check_field_limits
 from hw.program.instruction_set import bit_layout
 from hw.protocol.address_map import check_row_order
 from hw.protocol.commands import Request, bus_layout
@@ -42,7 +43,7 @@ def check_buildable(config: Config) -> None:
     """
     for check in (
         *(longest_tile, word_columns, check_timing, check_partial_sums, check_result_latency),
-        *(check_vector_sums, check_row_order, check_ranks),
+        *(check_vector_sums, check_row_order, check_ranks, check_field_limits),
     ):
         check(config)
 

@@ -19,7 +19,6 @@ from hw.die.mac_unit import accumulate_golden
 from hw.npu.matrix.systolic_array import gemm_golden
 from hw.npu.vector import golden
 from hw.program.instruction_set import (
-    LANE_SPACE,
     Element,
     Format,
     Function,
@@ -27,6 +26,7 @@ from hw.program.instruction_set import (
     Opcode,
     Queue,
     Reduce,
+    locate,
 )
 from hw.program.program import Program, queue_kind
 from hw.program.row_lists import RowLists
@@ -168,10 +168,8 @@ class Reference:
 
     def _view(self, address: int, shape: tuple[int, ...], strides: tuple[int, ...], kind: str):
         """Return a window on a tile memory."""
-        if address & LANE_SPACE:
-            memory, offset = self.lanes[(address ^ LANE_SPACE) >> 20], address & 0xFFFFF
-        else:
-            memory, offset = self.activations, address
+        channel, offset = locate(address)
+        memory = self.activations if channel is None else self.lanes[channel]
         return np.ndarray(shape, kind, memory, offset, strides)
 
     def _get(self, address: int, stride: int, number_format: int, rows: int, n: int) -> Floats:

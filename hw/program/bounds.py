@@ -6,13 +6,13 @@ from typing import Any
 
 from hw.config import TileConfig
 from hw.program.instruction_set import (
-    LANE_SPACE,
     Element,
     Format,
     Norm,
     Opcode,
     Queue,
     Tail,
+    locate,
     queue_kind,
 )
 from hw.program.row_lists import RowLists, listed
@@ -229,14 +229,13 @@ def _vector(config: TileConfig, opcode: Opcode, r: _Fields) -> Iterator[Access]:
 
     def operand(name: str, write: bool, *steps: tuple[int, int], length: int) -> Access:
         start, end = _span(getattr(r, name), *steps, length=length)
-        if start & LANE_SPACE:
-            memory, size = f"lane buffer {start >> 20 & 0x7F}", config.npu.lane_buffer_bytes
-            if start >> 20 & 0x7F >= config.memory.channels:
+        channel, offset = locate(start)
+        memory, size = "activation memory", config.npu.activation_bytes
+        if channel is not None:
+            memory, size = f"lane buffer {channel}", config.npu.lane_buffer_bytes
+            if channel >= config.memory.channels:
                 size = 0
-            base = start & ~0xFFFFF
-        else:
-            memory, size, base = "activation memory", config.npu.activation_bytes, 0
-        return Access(memory, size, start - base, end - base, write)
+        return Access(memory, size, offset, offset + end - start, write)
 
     if not (opcode is Opcode.TAIL and r.function == Tail.NOTHING):
         yield operand("a", False, (r.rows, r.a_stride), length=row * a_bytes)

@@ -10,8 +10,28 @@ Addresses are in bytes, except where the unit says otherwise. Three spaces exist
   consecutive addresses walk through a row, then through the same row of the next bank. A *page* is
   the same row of all banks: one range of addresses.
 - *ring address*: of the weight ring, which is striped over the lanes: burst by burst.
-- *tile address*: bit 27 clear, the activation memory; bit 27 set, the lane buffer of the channel in
-  bits 26 to 20, at the offset in bits 19 to 0.
+- *tile address*: bit 29 clear, the activation memory; bit 29 set, the lane buffer of the channel in
+  bits 28 to 24, at the offset in bits 23 to 0.
+
+Widths are for batches of 512 requests, contexts of 8192 tokens, and the models of the paper whole
+on one tile: d_model up to 12,288, four times that in the FFN, a vocabulary of 50,257.
+
+- *lane offsets* (24 bits, 16 MiB): attention of one request keeps, a query head and token of
+  context, a binary32 logit and a bfloat16 weight: 6 B × 8192 × 96 heads are 4.5 MiB; QKV of the 16
+  requests of a channel adds 16 × 3 × 12,288 × 2 B, 1.2 MiB. Requests overlap in a lane, so twice
+  the sum must have room.
+- *activations* (29 bits, 512 MiB): a request has at most its row of the residual stream, of QKV and
+  of the FFN, binary32 and bfloat16: 6 B × (12,288 + 36,864 + 49,152) × 512 are 288 MiB.
+- *strides of tile memories* (20 bits, 1 MiB): the longest row is one of logits, 50,257 × 4 B.
+- *bursts* of LOAD and STORE (18 bits): a transfer without strides may fill a lane buffer: 2¹⁸
+  bursts of 64 B. Embeddings and positions of a batch, all in one lane, are 2 × 512 × 384 = 393,216
+  bursts, two transfers; over 32 lanes 12,288 in each.
+- *rows*: 512 of a batch (10 bits; 12 in transfers, where 1 KiB a row fills a lane buffer of 4 MiB).
+- *elements* of a vector row (16 bits): 50,257 logits, 49,152 of the FFN, 8192 of a softmax. ``m``
+  (10 bits): 96 heads, or the tokens of a tail, fewer than a burst holds.
+- *pages, tiles, lists*: 8192 tokens are 2048 pages in the smallest channel, of 4 banks (pages 12
+  bits, tiles 16); a list holds at most the rows of a bank (16 bits, 65,536).
+- *tokens* (10 bits, 1023): an operator may send one a row of a batch before any is taken.
 """
 
 from dataclasses import dataclass
@@ -20,9 +40,12 @@ from enum import IntEnum
 __all__ = [
     "HEADER",
     "INSTRUCTIONS",
+    "LANE_OFFSET_BITS",
     "LANE_SPACE",
     "LIST_ENTRIES",
     "MAXIMUM_CHANNELS",
+    "TILE_ADDRESS_BITS",
+    "TOKEN_BITS",
     "Element",
     "Field",
     "Format",
@@ -34,9 +57,11 @@ __all__ = [
     "Reduce",
     "Tail",
     "bit_layout",
+    "field_bits",
     "instruction",
     "lane_tile_address",
     "layout",
+    "locate",
     "queue_kind",
     "queue_name",
 ]
@@ -44,20 +69,39 @@ __all__ = [
 #: Channels that a mask of an instruction can name.
 MAXIMUM_CHANNELS = 32
 
+#: Bits of a token counter.
+TOKEN_BITS = 10
+
 #: Entries of a row list that one LIST writes, at most.
 LIST_ENTRIES = 16
 
+#: Bits of an offset in a lane buffer, and of a tile address.
+LANE_OFFSET_BITS = 24
+TILE_ADDRESS_BITS = 30
+
 #: The bit of a tile address that selects the lane buffers.
-LANE_SPACE = 1 << 27
+LANE_SPACE = 1 << TILE_ADDRESS_BITS - 1
 
 
 def lane_tile_address(channel: int, offset: int) -> int:
     """Return the tile address of a byte of a channel's lane buffer.
 
     >>> hex(lane_tile_address(1, 0x40))
-    '0x8100040'
+    '0x21000040'
     """
-    return LANE_SPACE | channel << 20 | offset
+    return LANE_SPACE | channel << LANE_OFFSET_BITS | offset
+
+
+def locate(address: int) -> tuple[int | None, int]:
+    """Return the channel of a tile address, None in the activation memory, and the offset there.
+
+    >>> locate(lane_tile_address(1, 0x40)), locate(0x40)
+    ((1, 64), (None, 64))
+    """
+    if not address & LANE_SPACE:
+        return None, address
+    channel, offset = divmod(address ^ LANE_SPACE, 1 << LANE_OFFSET_BITS)
+    return channel, offset
 
 
 class Queue(IntEnum):
@@ -208,13 +252,13 @@ HEADER = (
 
 _DMA = (
     Field("address", 30, "channel address of the first burst"),
-    Field("bursts", 12, "bursts of a row of the transfer, in one lane"),
+    Field("bursts", 18, "bursts of a row of the transfer, in one lane"),
     Field("rows", 12, "rows of the transfer"),
     Field("stride", 30, "bytes of the channel from row to row"),
 )
 _LANE = (
     Field("lanes", MAXIMUM_CHANNELS, "channels that take part (bit: channel)"),
-    Field("lane_address", 20, "offset in the lane buffer"),
+    Field("lane_address", LANE_OFFSET_BITS, "offset in the lane buffer"),
     Field("lane_stride", 20, "bytes of the lane buffer from row to row"),
 )
 _VECTOR_UNIT = (
@@ -222,15 +266,15 @@ _VECTOR_UNIT = (
     Field("rows", 10, "rows"),
     Field("n", 16, "elements of a row"),
     Field("m", 10, "tokens of the tail (TAIL), heads of a row (ROTARY)"),
-    Field("a", 28, "tile address of operand a"),
+    Field("a", TILE_ADDRESS_BITS, "tile address of operand a"),
     Field("a_stride", 20, "bytes from row to row of a; 0 repeats the row"),
     Field("a_format", 1, "Format of a", Format),
-    Field("b", 28, "tile address of operand b"),
+    Field("b", TILE_ADDRESS_BITS, "tile address of operand b"),
     Field("b_stride", 20, "bytes from row to row of b; 0 repeats the row"),
     Field("b_format", 1, "Format of b", Format),
-    Field("c", 28, "tile address of operand c"),
+    Field("c", TILE_ADDRESS_BITS, "tile address of operand c"),
     Field("c_stride", 20, "bytes from row to row of c"),
-    Field("o", 28, "tile address of the result"),
+    Field("o", TILE_ADDRESS_BITS, "tile address of the result"),
     Field("o_stride", 20, "bytes from row to row of the result"),
     Field("o_format", 1, "Format of the result", Format),
     Field("x", 32, "a binary32 constant, its bits"),
@@ -255,7 +299,7 @@ OPERANDS: dict[Queue, tuple[Field, ...]] = {
         Field("ring", 24, "ring address of the weight tile"),
         Field("depth", 8, "rows of the weight tile that are valid; 0 is all"),
         Field("rows", 10, "rows of activations, M"),
-        Field("address", 27, "tile address, in the activation memory"),
+        Field("address", TILE_ADDRESS_BITS - 1, "tile address, in the activation memory"),
         Field("stride", 20, "bytes from row to row"),
         Field("half", 1, "half of the accumulator memory"),
         Field("accumulate", 1, "add to the accumulators (1) or replace them (0)"),
@@ -268,7 +312,10 @@ OPERANDS: dict[Queue, tuple[Field, ...]] = {
     Queue.PIM: (
         Field("list", 16, "first entry in the channel's row list: of the tiles' rows, or written"),
         Field("row", 16, "what is added to each entry (GEMV)"),
-        Field("lane_address", 20, "offset in the lane buffer: vector (VECTOR), results (GEMV)"),
+        Field(
+            *("lane_address", LANE_OFFSET_BITS),
+            doc="offset in the lane buffer: vector (VECTOR), results (GEMV)",
+        ),
         Field("lane_stride", 20, "bytes of the lane buffer from row to row"),
         Field("bursts", 12, "bursts of a row of the vector"),
         Field("rows", 8, "rows of the vector"),
@@ -522,6 +569,11 @@ def instruction(kind: Queue, opcode: int) -> Instruction | None:
 def layout(queue: Queue) -> tuple[Field, ...]:
     """Return the fields of a queue's instructions, lowest bits first."""
     return HEADER + OPERANDS[queue]
+
+
+def field_bits(queue: Queue, name: str) -> int:
+    """Return the width of a field of a queue's instructions."""
+    return bit_layout(queue)[0][name][1]
 
 
 def bit_layout(queue: Queue) -> tuple[dict[str, tuple[int, int]], int]:

@@ -6,7 +6,7 @@ import pytest
 
 from hw.presets import TINY
 from hw.program.assembly import assemble
-from hw.program.instruction_set import LANE_SPACE, Opcode, Queue, queue_name
+from hw.program.instruction_set import LANE_SPACE, Opcode, Queue, lane_tile_address, queue_name
 from sim.device import DeviceError
 from sim.devices.amaranth_device import SimulatedDevice
 from sim.devices.compiled_device import RtlDevice
@@ -85,7 +85,7 @@ LANES = f"{LANE_SPACE:#x}"
         (
             Queue.ATTENTION,
             NORM,
-            f"ELEMENTWISE rows=1 n=4 a={LANE_SPACE | TINY.memory.channels << 20}",
+            f"ELEMENTWISE rows=1 n=4 a={lane_tile_address(TINY.memory.channels, 0)}",
         ),
         (Queue.PIM, "VECTOR bursts=1 rows=1", "VECTOR bursts=1 rows=1 offset=1"),
         (Queue.PIM + 1, "VECTOR bursts=1 rows=1", "VECTOR bursts=1 rows=2 lane_stride=0x8000"),
@@ -132,11 +132,11 @@ def test_illegal_instruction_is_named(device, queue, good, changes):
     assert_works_after_reset(device)
 
 
-def test_token_overflow_names_the_instruction_that_sends_the_256th(device):
-    lines = ["link ALLREDUCE"] * 3 + ["link ALLREDUCE signal:load"] * 260
+def test_token_overflow_names_the_instruction_that_sends_the_1024th(device):
+    lines = ["link ALLREDUCE"] * 3 + ["link ALLREDUCE signal:load"] * 1030
     error = fails(device, program("\n".join(lines)))
-    assert (error.cause, error.queue, error.index) == ("overflow", Queue.LINK, 3 + 255)
-    assert str(error) == "overflow in link[258] ALLREDUCE signal:load"
+    assert (error.cause, error.queue, error.index) == ("overflow", Queue.LINK, 3 + 1023)
+    assert str(error) == "overflow in link[1026] ALLREDUCE signal:load"
     assert_works_after_reset(device)
 
 

@@ -9,6 +9,7 @@ from hw.config import TileConfig
 from hw.interconnect import head_layout
 from hw.npu.dma.page_walk import PageWalk
 from hw.npu.memories.row_list import RowListSignature
+from hw.program.instruction_set import Queue, field_bits
 from hw.protocol.address_map import split_address
 from hw.protocol.commands import Request, request_layout
 
@@ -54,16 +55,14 @@ def descriptor_layout(engine: Engine) -> data.StructLayout:
     rows go on from page to page.
     """
     fields = {
-        "address": 30,
-        "bursts": 12,
-        "rows": 12,
-        "stride": 30,
-        "place": 20,
-        "place_stride": 20,
-        "enable": 1,
+        name: field_bits(Queue.TAIL, name) for name in ("address", "bursts", "rows", "stride")
     }
+    fields["place"] = field_bits(Queue.TAIL, "lane_address")
+    fields["place_stride"] = field_bits(Queue.TAIL, "lane_stride")
+    fields["enable"] = 1
     if engine is Engine.TAIL:
-        fields |= {"paged": 1, "pages": 12, "list": 16, "row": 16}
+        fields["paged"] = 1
+        fields |= {name: field_bits(Queue.TAIL, name) for name in ("pages", "list", "row")}
     return data.StructLayout(fields)
 
 
@@ -131,9 +130,11 @@ class DmaEngine(wiring.Component):
         active = Signal()
         empty = Signal()
         now = Signal(layout)  # the transfer
-        address, row_address = Signal(31), Signal(31)  # in the channel, or in the page
-        place, row_place = Signal(21), Signal(21)
-        bursts_left, rows_left = Signal(12), Signal(12)
+        address_bits, place_bits = len(now.address) + 1, len(now.place) + 1
+        address = Signal(address_bits)  # in the channel, or in the page
+        row_address = Signal(address_bits)
+        place, row_place = Signal(place_bits), Signal(place_bits)
+        bursts_left, rows_left = Signal.like(now.bursts), Signal.like(now.rows)
         row_ends, page_ends, ends = Signal(), Signal(), Signal()
         step = Signal()
         number, room = self._window(m, step, empty, ends)

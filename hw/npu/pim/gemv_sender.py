@@ -63,7 +63,7 @@ class GemvSender(wiring.Component):
         # The instruction, and where it is; carries out of the fields' widths are kept.
         state = Signal(_State)
         operands = Signal(operand_layout(Queue.PIM))
-        tiles_left, gemvs_left = Signal(16), Signal(6)
+        tiles_left, gemvs_left = Signal.like(operands.tiles), Signal.like(operands.gemvs)
         group = Signal(range(config.memory.groups))
         column, slot = Signal(9), Signal(7)
         offset, tile_offset = Signal(13), Signal(13)

@@ -3,6 +3,7 @@
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import Out
 
+from hw.program.instruction_set import TILE_ADDRESS_BITS as ADDRESS_BITS
 from hw.program.instruction_set import Format
 
 __all__ = [
@@ -13,9 +14,6 @@ __all__ = [
     "OperandSignature",
     "ResultSignature",
 ]
-
-#: Width of a tile address.
-ADDRESS_BITS = 28
 
 #: Instructions of the vector unit that may be at work at once (chosen).
 CONTEXTS = 4

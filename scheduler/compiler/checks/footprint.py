@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hw.config import Config
-from hw.program.instruction_set import LANE_SPACE, Element, Format, Norm, Opcode, Queue
+from hw.program.instruction_set import Element, Format, Norm, Opcode, Queue, locate
 from hw.program.row_lists import RowLists, listed
 
 __all__ = ["Access", "accesses", "memories"]
@@ -177,10 +177,8 @@ def _vector_unit(config: Config, opcode: Opcode, record: Record) -> Iterator[Acc
     def operand(
         name: str, elements: int, size: int, count: int = rows, write: bool = False
     ) -> Access:
-        address = record[name]
-        memory, start = "activation memory", address
-        if address & LANE_SPACE:
-            memory, start = f"lane buffer {(address ^ LANE_SPACE) >> 20}", address & 0xFFFFF
+        channel, start = locate(record[name])
+        memory = "activation memory" if channel is None else f"lane buffer {channel}"
         strides = ((count, record[f"{name}_stride"]),)
         return Access(memory, start, elements * size, strides, write)
 
