@@ -20,7 +20,7 @@ WINDOW = 128
 
 
 class Engine(enum.Enum, shape=2):
-    """Engines of a lane, and the load queues and memories that they serve."""
+    """Engines of a lane, by the numbers of the queues that they serve, and what they move."""
 
     LOAD = 0  #: channel to weight ring
     TAIL = 1  #: channel to lane buffer
@@ -47,7 +47,7 @@ def descriptor_layout(engine: Engine) -> data.StructLayout:
     """Shape of a transfer: ``rows`` rows of ``bursts`` bursts, ``stride`` bytes apart.
 
     ``place`` and ``place_stride`` are bytes of the lane buffer; for the ring, ``place`` is the
-    first stripe, and stripes follow one another. The transfer is empty unless ``enable`` is set.
+    first stripe, and stripes follow one another.
 
     A tail may be ``paged``: its rows are repeated in each of ``pages`` pages, which are named by
     the entries of the channel's row list from ``list`` on, with ``row`` added to each, and
@@ -59,7 +59,6 @@ def descriptor_layout(engine: Engine) -> data.StructLayout:
     }
     fields["place"] = field_bits(Queue.TAIL, "lane_address")
     fields["place_stride"] = field_bits(Queue.TAIL, "lane_stride")
-    fields["enable"] = 1
     if engine is Engine.TAIL:
         fields["paged"] = 1
         fields |= {name: field_bits(Queue.TAIL, name) for name in ("pages", "list", "row")}
@@ -196,7 +195,7 @@ class DmaEngine(wiring.Component):
             nothing = (following.bursts == 0) | (following.rows == 0) | no_pages
             m.d.sync += [
                 active.eq(descriptors.r_rdy),
-                empty.eq(~following.enable | nothing),
+                empty.eq(nothing),
                 now.eq(following),
                 address.eq(following.address),
                 row_address.eq(following.address),

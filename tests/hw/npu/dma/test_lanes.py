@@ -79,7 +79,7 @@ class Channel:
 
 
 async def push(ctx, port, **fields):
-    rest = {"enable": 1, "place_stride": 0, "stride": 0}
+    rest = {"place_stride": 0, "stride": 0}
     if "paged" in port.payload.shape().members:
         rest |= {"paged": 0, "pages": 0, "list": 0, "row": 0}
     for name, value in (rest | fields).items():
@@ -176,7 +176,7 @@ def test_empty_descriptor_completes_without_a_request_and_in_its_turn(simulate):
 
     async def testbench(ctx):
         await push(ctx, dut.i_tail, address=0, bursts=1, rows=1, place=0)
-        await push(ctx, dut.i_tail, address=64, bursts=4, rows=4, place=0, enable=0)
+        await push(ctx, dut.i_tail, address=64, bursts=4, rows=0, place=0)
         await push(ctx, dut.i_tail, address=128, bursts=1, rows=1, place=64)
         while len(channel.done[Engine.TAIL]) < 3:
             await ctx.tick()
