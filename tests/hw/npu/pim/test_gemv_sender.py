@@ -130,6 +130,13 @@ def test_without_queries_every_gemv_has_columns_of_its_own(simulate):
     check(sent, [(HEADER, {}), (ACTIVATION, {}), *columns, (PRECHARGE, {})])
 
 
+def test_sets_of_queries_may_be_as_many_as_the_field_says(simulate):
+    record = ONE | {"gemvs": 63, "queries": 62, "column": 3, "column_gemv": 5}
+    _taken, sent, _bad = run(simulate, TINY, [record], 70)
+    columns = [(GEMV, {"column": column}) for column in [3] * 62 + [8]]
+    check(sent, [(HEADER, {}), (ACTIVATION, {}), *columns, (PRECHARGE, {})])
+
+
 ENTRIES, COLUMNS, SLOTS = TINY.npu.row_list_entries, TINY.memory.columns, TINY.pim.slots
 
 

@@ -130,15 +130,23 @@ def test_instruction_that_reads_nothing_ends_two_cycles_after_its_last_tile(simu
 
     async def bench(ctx):
         await offer(ctx, dut, GEMV | {"read": 0, "tiles": 2})
-        await offer(ctx, dut, GEMV | {"read": 0, "tiles": 1})
-        await ctx.tick().repeat(4)
-        for _tile in range(3):
+        await ctx.tick().repeat(3)
+        for tiles in (1, 3, 2):
+            assert await offer(ctx, dut, GEMV | {"read": 0, "tiles": tiles})
+        assert not await offer(ctx, dut, GEMV | {"read": 0, "tiles": 5})
+        for _tile in range(8):
             await end_tile(ctx, dut)
             await ctx.tick().repeat(4)
+        # What was offered and not taken, and what was not offered, does not count.
+        await offer(ctx, dut, GEMV | {"read": 0, "tiles": 1})
+        await ctx.tick().repeat(6)
+        await end_tile(ctx, dut)
+        await ctx.tick().repeat(4)
 
     simulate(dut, bench, background=[watch])
-    # Two offers and four cycles, then a tile every five cycles: they end in 6, 11 and 16.
-    assert [cycle for cycle, done in enumerate(ends) if done] == [13, 18]
+    # Four offers, one refused and three cycles; then a tile ends every five cycles, from 8 on.
+    expected = [tile * 5 + 8 + 2 for tile in (1, 2, 5, 7)]
+    assert [cycle for cycle, done in enumerate(ends) if done] == [*expected, 8 + 8 * 5 + 7 + 2]
 
 
 def test_ended_tiles_are_counted_before_their_instruction_is_the_oldest(simulate):
