@@ -1,5 +1,6 @@
 """Tests of the interconnect: latencies, order, credits."""
 
+import numpy as np
 import pytest
 
 from hw.interconnect import Link
@@ -129,9 +130,86 @@ def test_credits_bound_what_is_sent_and_come_back(simulate):
             if valid:
                 received.append((offset, data))
 
+        # Nothing more arrives.
+        for _cycle in range(60):
+            assert not ctx.get(dut.o_pim.valid)
+            await ctx.tick()
+
     simulate(dut, source, sink, deadline=1000)
     assert sent_while_blocked == list(range(8))
     assert received == [(n % 64, 1000 + n) for n in range(40)]
+
+
+@pytest.mark.parametrize("cycles", [1, 4])
+def test_entry_can_be_sent_again_cycles_plus_one_after_it_was_taken(simulate, cycles):
+    dut = link(cycles)
+    entries = {1: 2, 4: 8}[cycles]
+    taken, ready = [], []
+
+    async def testbench(ctx):
+        ctx.set(dut.i_pim.valid, 1)
+        while ctx.get(dut.i_pim.ready):
+            ready.append(1)
+            await ctx.tick()
+        ctx.set(dut.i_pim.valid, 0)
+        await ctx.tick().repeat(20)
+        ctx.set(dut.o_pim.ready, 1)
+        assert ctx.get(dut.o_pim.valid)
+        await ctx.tick()
+        ctx.set(dut.o_pim.ready, 0)
+        for _cycle in range(1, 20):
+            taken.append(ctx.get(dut.i_pim.ready))
+            await ctx.tick()
+
+    simulate(dut, testbench, deadline=200)
+    assert sum(ready) == entries
+    assert taken == [cycle >= cycles + 1 for cycle in range(1, 20)]
+
+
+@pytest.mark.parametrize("cycles", [1, 3, 16])
+@pytest.mark.parametrize("way", ["requests", "pim"])
+def test_random_traffic_arrives_once_in_order_and_is_held_until_it_is_taken(simulate, way, cycles):
+    dut = link(cycles)
+    i, o = getattr(dut, f"i_{way}"), getattr(dut, f"o_{way}")
+    other = dut.o_pim if way == "requests" else dut.o_requests
+    name = "tag" if way == "requests" else "offset"
+    rng = np.random.default_rng(cycles)
+    sent, taken = [], []  # what, and in which cycle it can be taken at the earliest
+    last = 0
+
+    async def testbench(ctx):
+        nonlocal last
+        held, data = None, 0
+        for cycle in range(1200):
+            # Long stretches of a sender or a receiver that pauses, and a pause at the end.
+            offers = cycle < 1000 and rng.random() < (0.9 if cycle // 100 % 2 else 0.2)
+            takes = cycle >= 1000 or rng.random() < (0.9 if cycle // 150 % 2 else 0.2)
+            value = int(rng.integers(32))
+            ctx.set(i.valid, offers)
+            ctx.set(i.payload[name], value)
+            ctx.set(dut.i_data, data)
+            ctx.set(o.ready, takes)
+            if ctx.get(o.valid):
+                got = ctx.get(o.payload[name]), ctx.get(o.payload.data)
+                assert held in (None, got)
+                earliest, *entry = sent[len(taken)]
+                assert cycle >= earliest
+                assert got == tuple(entry)
+                held = None if takes else got
+                if takes:
+                    taken.append(got)
+                    last = cycle
+            else:
+                assert held is None
+            assert not ctx.get(other.valid)
+            data = int(rng.integers(1 << 60))
+            if offers and ctx.get(i.ready):
+                sent.append((cycle + dut.forward, value, data))
+            await ctx.tick()
+
+    simulate(dut, testbench, deadline=1300)
+    assert len(taken) == len(sent) > 100
+    assert last < 1000 + dut.forward + 40
 
 
 def test_requests_flow_in_nearly_every_cycle(simulate):
