@@ -54,7 +54,7 @@ A configuration file gives parameters in cycles, in nanoseconds (with the clock'
 ```toml
 preset = "paper"
 
-[timing]
+[memory.timing]
 tCK = 0.8
 tRCD = 14.0    # 17.5 cycles, rounded up to 18
 tRRD_S = 4.0

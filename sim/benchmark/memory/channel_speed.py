@@ -49,7 +49,7 @@ def compare_speeds(config: Config, shape: TileShape) -> Speeds:
     inputs = _busy_inputs(design, config, shape)
     rng = np.random.default_rng(1)
     for number, bank in enumerate(component.banks):
-        words = design.memory(f"channel.bank_{number}.cells.cells")
+        words = design.memory(f"die.bank_{number}.cells.cells")
         row = rng.integers(
             0, 2**32, words[: config.memory.row_bytes // words[0].nbytes].shape, np.uint32
         )
