@@ -32,10 +32,10 @@ def load_config(text: str) -> Config:
     """Return a preset by its name, or the configuration in a TOML file.
 
     A file names the preset that it starts from (``preset = "tiny"``) and what differs, in a table
-    for each part of :class:`hw.config.Config`; ``[memory.timing]`` has the names of
-    :class:`hw.protocol.timing.Timing`, in cycles, or in nanoseconds with t in place of n. Its
-    ``name`` is that of the file, if it gives none. What holds in place of a value that was given is
-    said on standard error.
+    for each part of :class:`hw.config.Config`, or outside of all, since no two parts share a name.
+    ``[memory.timing]``, or ``[timing]``, has the names of :class:`hw.protocol.timing.Timing`, in
+    cycles, or in nanoseconds with t in place of n. Its ``name`` is that of the file, if it gives
+    none. What holds in place of a value that was given is said on standard error.
 
     Raises
     ------
@@ -57,6 +57,7 @@ def load_config(text: str) -> Config:
     if not isinstance(preset, str) or preset not in PRESETS:
         raise UsageError(f"preset must be one of {', '.join(PRESETS)}, not {preset!r} (in {text})")
     try:
+        table = _into_tables(table)
         _check_places(table)
         config = _change(PRESETS[preset], {"name": Path(text).stem, **table})
     except ValueError as error:
@@ -64,6 +65,28 @@ def load_config(text: str) -> Config:
     for remark in config.memory.timing.remarks():
         print(f"neupims: {remark} (in {text})", file=sys.stderr)
     return config
+
+
+def _into_tables(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the table with fields that stand outside of all in that of their part.
+
+    Raises
+    ------
+    ValueError
+        If a field stands in both places.
+    """
+    found = {name: value for name, value in table.items() if part_of(name) is None}
+    for name, value in table.items():
+        part = part_of(name)
+        if part is None:
+            continue
+        inner = found.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise ValueError(f"{part} must be a table, not {inner!r}")
+        if name in inner:
+            raise ValueError(f"{name} must stand once, not in the table [{part}], too")
+        found[part] = {**inner, name: value}
+    return found
 
 
 def _check_places(table: Mapping[str, Any]) -> None:

@@ -1,8 +1,10 @@
 """Timing in configuration files: cycles and nanoseconds, and what is said of them."""
 
+from dataclasses import replace
+
 import pytest
 
-from hw.presets import PAPER
+from hw.presets import HBM3, PAPER
 from scheduler.commands.configuration import load_config
 from scheduler.commands.errors import UsageError
 
@@ -22,6 +24,21 @@ def test_times_in_nanoseconds(load, capsys):
     assert (timing.nRCD, timing.nRRDS, timing.nREFI, timing.nCL) == (18, 5, 4875, 15)
     assert timing.nRAS == PAPER.memory.timing.nRAS
     assert capsys.readouterr().err == ""
+
+
+def test_fields_may_stand_outside_of_all_tables(tmp_path):
+    path = tmp_path / "flat.toml"
+    path.write_text(
+        'preset = "hbm3"\nranks = 3\nage = 2048\n[timing]\nnFAW = 30\n[pim]\nslots = 8\n'
+    )
+    config = load_config(str(path))
+    assert config == HBM3.replace(
+        name="flat",
+        ranks=3,
+        age=2048,
+        slots=8,
+        timing=replace(HBM3.memory.timing, nFAW=30),
+    )
 
 
 def test_what_is_used_in_place_of_a_value_is_said(load, capsys, tmp_path):
