@@ -34,10 +34,14 @@ class DeviceError(Exception):
     def __init__(
         self, message: str, cause: str, queue: int | None = None, index: int | None = None
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, cause, queue, index)  # so that it may pass between processes
+        self.message = message
         self.cause = cause
         self.queue = queue
         self.index = index
+
+    def __str__(self) -> str:
+        return self.message
 
 
 @dataclass(slots=True)

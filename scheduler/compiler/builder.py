@@ -139,6 +139,8 @@ class ProgramBuilder:
         if queue != Queue.LOAD:
             accesses += enumerate(self._barrier)
         for producer, step in accesses:
+            if producer >= Queue.PIM and queue >= Queue.PIM:
+                continue  # channels share nothing, and have no tokens for each other
             if producer != queue and step > max(needed.get(producer, -1), -1):
                 needed[producer] = step
         return needed
