@@ -509,7 +509,8 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         Opcode.VECTOR,
         (Queue.PIM,),
         ("lane_address", "lane_stride", "bursts", "rows", "half", "offset", "offset_row"),
-        "Rows of the lane buffer go into the global vector buffer.",
+        "Rows of the lane buffer go into the global vector buffer. Behind a GEMV on the other half "
+        "they may go out within its tiles; one on the same half is sent first.",
         "rows * bursts + 2",
     ),
     Instruction(

@@ -31,6 +31,11 @@ class PimUnit(wiring.Component):
     A VECTOR gives way to a STORE at the lane buffer's read port. A LIST takes its place in that
     order too: a GEMV whose operations have been sent has read its rows.
 
+    One thing may go ahead: a VECTOR into the half that the GEMV being sent does not read is taken
+    at once, and its bursts go out within the tiles of that GEMV, where
+    :class:`~hw.npu.pim.gemv_sender.GemvSender` yields to them; what is left goes behind the last
+    tile. While a STORE keeps the port from such a burst, the tile waits with it.
+
     VECTOR is complete when its last burst has been read and sent, LIST when its last entry is
     written, GEMV when its last result is in the lane buffer (with ``read`` = 0: when the last tile
     has ended); ``done`` is high in the cycle after. Nothing is complete without work: a VECTOR
@@ -90,12 +95,14 @@ class PimUnit(wiring.Component):
 
         # Instructions, one at a time.
         is_gemv = self.i.payload.opcode == Opcode.GEMV
-        free, taken = Signal(), Signal()
+        is_vector = self.i.payload.opcode == Opcode.VECTOR
+        free, ahead, taken = Signal(), Signal(), Signal()
         m.d.comb += [
             free.eq(vectors.i.ready & gemvs.i.ready & lists.i.ready),
-            self.i.ready.eq(free & (~is_gemv | results.i.ready)),
+            ahead.eq(is_vector & vectors.i.ready & (self.i.payload.half != gemvs.half)),
+            self.i.ready.eq(ahead | (free & (~is_gemv | results.i.ready))),
             taken.eq(self.i.valid & self.i.ready),
-            vectors.i.valid.eq(taken & (self.i.payload.opcode == Opcode.VECTOR)),
+            vectors.i.valid.eq(taken & is_vector),
             gemvs.i.valid.eq(taken & is_gemv),
             results.i.valid.eq(self.i.valid & free & is_gemv),
             lists.i.valid.eq(taken & (self.i.payload.opcode == Opcode.LIST)),
@@ -103,16 +110,20 @@ class PimUnit(wiring.Component):
         m.d.comb += [unit.i.payload.eq(self.i.payload) for unit in (vectors, gemvs, results, lists)]
 
         # Operations: the senders share what GWRITE and GEMV both have.
+        bursts_turn = Signal()
         m.d.comb += [
-            self.o_pim.valid.eq((vectors.o.valid & ~self.read_busy) | gemvs.o.valid),
-            vectors.o.ready.eq(self.o_pim.ready & ~self.read_busy),
+            bursts_turn.eq(gemvs.i.ready | gemvs.yields),
+            gemvs.burst.eq(vectors.o.valid),
+            gemvs.burst_sent.eq(vectors.o.valid & vectors.o.ready),
+            self.o_pim.valid.eq(Mux(bursts_turn, vectors.o.valid & ~self.read_busy, gemvs.o.valid)),
+            vectors.o.ready.eq(bursts_turn & self.o_pim.ready & ~self.read_busy),
             gemvs.o.ready.eq(self.o_pim.ready),
             self.o_pim.payload.eq(gemvs.o.payload),
             self.read.eq(vectors.read),
             self.list_write.eq(lists.write),
         ]
         wiring.connect(m, gemvs.rows, wiring.flipped(self.rows))
-        with m.If(vectors.o.valid):
+        with m.If(bursts_turn):
             m.d.comb += [
                 self.o_pim.payload[name].eq(vectors.o.payload[name])
                 for name in ("operation", "half", "offset")

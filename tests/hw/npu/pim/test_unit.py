@@ -11,6 +11,7 @@ from hw.presets import TINY
 from hw.program.instruction_set import Opcode
 from hw.program.row_lists import list_records
 from hw.protocol.commands import PimOperation
+from hw.protocol.tile_length import bursts_ahead
 
 BURST = TINY.memory.burst_bytes
 #: Two ranks of two groups; a slot's result is four bursts.
@@ -71,8 +72,12 @@ def operations(config, rows, record):
     for tile in range(record["tiles"]):
         row = rows[record["list"] + tile] + record["row"]
         stream += [
-            (PimOperation.ACTIVATION, {"group": group, "row": row})
-            for group in range(config.memory.groups)
+            (
+                PimOperation.ACTIVATION,
+                {"group": rank * config.memory.bank_groups + group, "row": row},
+            )
+            for group in range(config.memory.bank_groups)
+            for rank in range(config.memory.ranks)
         ]
         last = tile == record["tiles"] - 1
         for gemv in range(record["gemvs"]):
@@ -87,6 +92,37 @@ def operations(config, rows, record):
             names = ("half", "column_step", "offset_step", "slots", "k")
             stream.append((PimOperation.GEMV, fields | {name: record[name] for name in names}))
         stream.append((PimOperation.PRECHARGE, {}))
+    return stream
+
+
+def without_ahead(config, seen):
+    """Take GWRITEs out of tiles, where they may be, and put them behind the GEMV that they are in.
+
+    Operations are given with all fields that they may have.
+    """
+    stream, ahead, tiles, activations = [], [], 0, 0
+    for operation, fields in seen:
+        if operation is PimOperation.HEADER:
+            tiles = fields["tiles"]
+        if operation is PimOperation.ACTIVATION:
+            activations += 1
+            burst_run = 0
+        if operation is PimOperation.GWRITE and tiles:
+            last_of_ranks = activations % config.memory.ranks == 0
+            assert last_of_ranks, "a vector burst parts the ranks"
+            assert 0 < activations < config.memory.groups, "a vector burst is in the wrong place"
+            burst_run += 1
+            assert burst_run <= bursts_ahead(config)
+            ahead.append((operation, fields))
+            continue
+        if operation is PimOperation.GEMV:
+            assert all(burst["half"] != fields["half"] for _operation, burst in ahead)
+        stream.append((operation, fields))
+        if operation is PimOperation.PRECHARGE:
+            activations, tiles = 0, tiles - 1
+            if not tiles:
+                stream += ahead
+                ahead = []
     return stream
 
 
@@ -179,11 +215,10 @@ class Bench:
 
     def check(self, records):
         want = [op for record in records for op in operations(self.config, self.rows, record)]
+        seen = without_ahead(self.config, self.operations)
         got = [
             (operation, {name: fields[name] for name in expected})
-            for (operation, fields), (_operation, expected) in zip(
-                self.operations, want, strict=True
-            )
+            for (operation, fields), (_operation, expected) in zip(seen, want, strict=True)
         ]
         assert got == want
 
@@ -195,7 +230,7 @@ def test_operations_follow_the_instruction_set(simulate, config, read):
     records = [
         VECTOR,
         GEMV | {"read": read},
-        VECTOR | {"rows": 1, "half": 0},
+        VECTOR | {"rows": 1, "half": 0, "bursts": 20},
         GEMV | {"tiles": 5, "offset_tile": 4, "row": 0},
         GEMV | {"gemvs": 5, "queries": 2, "offset_gemv": 1, "slot_gemv": 0, "column_gemv": 3},
     ]
@@ -250,6 +285,72 @@ def test_a_list_beyond_the_end_is_reported(simulate, first):
     simulate(bench.top, testbench, background=[bench.controller], deadline=100)
     assert bench.bad
     assert not bench.completed(2)
+
+
+def kinds(bench):
+    """Return the operations as letters."""
+    return "".join(operation.name[0] for operation, _fields in bench.operations)
+
+
+@pytest.mark.parametrize(("groups", "bursts"), [(1, 20), (2, 20), (4, 20), (4, 40)])
+def test_a_vector_into_the_other_half_goes_ahead_between_activations(simulate, groups, bursts):
+    config = TINY.replace(ranks=2, bank_groups=groups, vector_buffer_rows=8)
+    bench = Bench(config, ready=1.1, busy=0.0)
+    gemv = GEMV | {"half": 0, "gemvs": 1, "tiles": 2}
+    vector = VECTOR | {"half": 1, "bursts": bursts, "rows": 1}
+
+    async def testbench(ctx):
+        await bench.write_list(ctx)
+        await bench.push(ctx, gemv)
+        await bench.push(ctx, vector)
+        await bench.push(ctx, gemv | {"half": 1})
+        await ctx.tick().repeat(60)
+
+    simulate(bench.top, testbench, background=[bench.controller], deadline=300)
+    most = bursts_ahead(config)
+    assert most == (8 if groups > 1 else 0)  # of 30 cycles, 13 turn the bus
+    left, expected = bursts, "H"
+    for _tile in range(2):
+        for group in range(groups):
+            taken = min(left, most) if group < groups - 1 else 0
+            left -= taken
+            expected += "AA" + taken * "G"
+        expected += "GP"
+    expected += left * "G" + "H" + 2 * (groups * "AA" + "GP")
+    assert kinds(bench) == expected
+    bench.check([gemv, vector, gemv | {"half": 1}])
+
+
+def test_a_vector_into_the_same_half_stays_behind(simulate):
+    bench = Bench(WIDE, ready=1.1, busy=0.0)
+    records = [GEMV, VECTOR, GEMV | {"half": 0}]
+
+    async def testbench(ctx):
+        await bench.write_list(ctx)
+        for record in records:
+            await bench.push(ctx, record)
+        await ctx.tick().repeat(60)
+
+    simulate(bench.top, testbench, background=[bench.controller], deadline=300)
+    tile = "AAAAGGP"
+    assert kinds(bench) == "H" + 2 * tile + 6 * "G" + "H" + 2 * tile
+
+
+def test_a_tile_waits_with_the_burst_that_a_store_keeps_from_the_port(simulate):
+    bench = Bench(WIDE, ready=1.1, busy=0.0)
+
+    async def testbench(ctx):
+        await bench.write_list(ctx)
+        await bench.push(ctx, GEMV | {"half": 0})
+        bench.busy = 1.1
+        await bench.push(ctx, VECTOR)
+        await ctx.tick().repeat(20)
+        assert kinds(bench) == "HAA"
+        bench.busy = 0.0
+        await ctx.tick().repeat(40)
+
+    simulate(bench.top, testbench, background=[bench.controller], deadline=300)
+    assert kinds(bench) == "HAAGGGGGGAAGGPAAAAGGP"
 
 
 def test_an_operation_leaves_every_cycle(simulate):
