@@ -77,10 +77,10 @@ class Controller(wiring.Component):
         GWRITE_ROW where its row does not conflict with an open tile's. DOTPRODUCT and RDRESULT may
         stand where GEMV may. Operands beyond a row, the slots or a half of the vector buffer wrap.
     o_reads : ``Out(stream.Signature({tag, data}, always_ready=True))``
-        Answers to reads; nCL + 4 cycles after the choice of RD; forwarded ones 2 or 3 cycles after
-        acceptance.
+        Answers to reads: nCL + 2 cycles after RD is on the bus, one after its second column, so
+        nCL + 3 after the choice of RD; forwarded ones 2 or 3 cycles after acceptance.
     o_writes : ``Out(stream.Signature({tag}, always_ready=True))``
-        WR has issued.
+        WR is on the bus in this cycle.
     o_results : ``Out(stream.Signature({data}, always_ready=True))``
         Results, burst by burst, in order.
     o_pim_done : ``Out(1)``

@@ -396,8 +396,11 @@ def tail(
 ) -> Floats:
     """TAIL: what the tokens of the tail add to the attention of some heads.
 
-    The product of token t goes to partial sum t mod ``partial_sums``, see :func:`fold`; then ``a``
-    is added.
+    The order of the sums is the specification. For each element, the product of token t and its
+    weight, rounded to binary32, is added to partial sum t mod ``partial_sums``, in the order of the
+    tokens; each partial sum starts at +0. A balanced tree folds them (:func:`fold`), and only then
+    the fold is added to ``a``: a + ((p0 + p1) + (p2 + p3)) with four. Without tokens the fold is
+    +0. The result is rounded to its format at the end, once.
 
     Parameters
     ----------
@@ -418,6 +421,12 @@ def tail(
 
     >>> tail(None, [[1.0, 2.0]], [[1.0, 2.0], [3.0, 4.0]], partial_sums=4).tolist()
     [[7.0, 10.0]]
+
+    Two terms that are lost in ``a`` one by one are not if they meet first:
+
+    >>> a, terms = [[1.0]], [[2.0**-24, 2.0**-24]]
+    >>> tail(a, terms, [[1.0], [1.0]], partial_sums=2).item() == 1 + 2.0**-23
+    True
     """
     b, c = np.asarray(b, np.float32), np.asarray(c, np.float32)
     heads, m = b.shape[-2:]

@@ -100,6 +100,21 @@ def random_traffic(config, seed, requests=120, tiles=6, rows=3):
     return ordinary, pim, answers, flat, slots_read
 
 
+@pytest.mark.parametrize("nCL", [7, 14])
+def test_answer_leaves_one_cycle_after_the_second_column_of_its_RD(drive, nCL):
+    config = TINY.replace(timing=replace(TINY.memory.timing, nCL=nCL))
+    requests = [read(0, 3, 2, tag=5), read(0, 3, 8, tag=6), 100, read(2, 1, 0, tag=7)]
+    outcome = drive(config, requests)
+    on_the_bus = cycles_of(outcome, *READS)
+    # The column of cycle t + nCL is the first, and t + nCL + 1 the second.
+    assert [outcome.served[tag] for tag in (5, 6, 7)] == [t + nCL + 2 for t in on_the_bus]
+
+
+def test_write_is_reported_while_its_WR_is_on_the_bus(drive):
+    outcome = drive(TINY, [write(0, 3, 2, 1, tag=5), 100, write(1, 3, 2, 1, tag=6)])
+    assert [outcome.served[tag] for tag in (5, 6)] == cycles_of(outcome, *WRITES)
+
+
 @pytest.mark.parametrize("config", [BUSY, BLOCKED, RANKS, SUBARRAYS, SEPARATE])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_random_traffic_sees_a_flat_memory_and_breaks_no_rule(drive, config, seed):

@@ -227,7 +227,12 @@ def test_minus_zero_is_lost_in_a_sum_that_starts_at_plus_zero():
     assert not np.signbit(result)
 
 
-def test_addition_must_end_before_its_partial_sum_is_needed_again():
-    message = r"^partial_sums × nCCDL must be above 3 cycles, the latency of the adder, not 2 × 1$"
+@pytest.mark.parametrize(("partial_sums", "interval"), [(2, 1), (1, 3)])
+def test_addition_must_end_before_its_partial_sum_is_needed_again(partial_sums, interval):
+    config = TINY.replace(partial_sums=partial_sums, timing=Timing(nCCDL=interval))
+    found = f"{partial_sums} × {interval}"
+    message = (
+        rf"^partial_sums × nCCDL must be above 3 cycles, the latency of the adder, not {found}$"
+    )
     with pytest.raises(ValueError, match=message):
-        MacUnit(TINY.replace(timing=Timing(nCCDL=1)))
+        MacUnit(config)
