@@ -242,9 +242,9 @@ def unreachable(config, first, later, near):
     if first is C.PIM_PRECHARGE and later is C.ACT and rest > config.memory.timing.nRP:
         return "the row of a tile rests nRC - nRAS, whenever its last bank was opened"
     closes = config.memory.timing.nRAS + config.memory.timing.nRAS % 2  # row commands: even cycles
-    if first is C.PIM_ACTIVATION and later is C.ACT and near is Scope.ROW:
-        if closes + rest > gap(config, first, later, near):
-            return "a tile closes in an even cycle, and its row rests nRC - nRAS from there"
+    of_tile = first is C.PIM_ACTIVATION and later is C.ACT and near is Scope.ROW
+    if of_tile and closes + rest > gap(config, first, later, near):
+        return "a tile closes in an even cycle, and its row rests nRC - nRAS from there"
     return None
 
 
