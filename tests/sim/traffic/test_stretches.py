@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hw.protocol.commands import Command
-from sim.traffic import __main__ as command_line
+from sim.traffic import command as command_line
 from sim.traffic import stretches as module
 from sim.traffic.run import Totals, TrafficError
 from sim.traffic.stretches import Outcome, Stretch, run_stretch, stretches
