@@ -13,7 +13,6 @@ from hw.program.instruction_set import (
     HEADER,
     INSTRUCTIONS,
     OPERANDS,
-    TOKEN_BITS,
     Field,
     Instruction,
     Queue,
@@ -53,7 +52,7 @@ rest of a program; they are listed in `hw/program/assembly.py`.
 |---|---|---|
 | ILLEGAL | the head of a queue is no instruction of it, has an operand that may not be 0 or a \
 function that does not exist, or names a queue with which it shares no tokens | the instruction |
-| OVERFLOW | a token is sent to a counter that holds {tokens} | the instruction that sent it |
+| OVERFLOW | a token is sent to a counter that holds 255 | the instruction that sent it |
 | ADDRESS | a unit meets an address outside of a memory, or one that is not aligned | the \
 instruction, and what it would have read or written |
 | DEADLOCK | every queue waits for tokens or has ended, and nothing runs | the instructions that \
@@ -63,9 +62,7 @@ At an error no further instruction starts; `reset` makes the device usable again
 
 ## Formats
 
-How wide they must be, for batches of 512 and contexts of 8192, is derived at the head of the
-table's module. Fields follow one another from bit 0 on, without gaps; those of `pim[c]` that LIST
-alone has lie over others, which it does not have.
+Fields follow one another from bit 0 on, without gaps.
 """
 
 
@@ -81,8 +78,7 @@ def main() -> None:
 
 def page() -> str:
     """Return the page."""
-    head = _HEAD.replace("{tokens}", str((1 << TOKEN_BITS) - 1))
-    parts = [head, *_formats(), "## Instructions\n"]
+    parts = [_HEAD, *_formats(), "## Instructions\n"]
     parts += [_instruction(line) for line in INSTRUCTIONS]
     parts += ["## Cycles\n", _cycles()]
     return "\n".join(parts)
@@ -90,17 +86,15 @@ def page() -> str:
 
 def _formats() -> list[str]:
     """Return a table of the header, and one for the operands of each set of queues."""
-    parts = ["### Header of every instruction\n", _fields(HEADER, Queue.LOAD)]
+    parts = ["### Header of every instruction\n", _fields(HEADER, 0)]
     shared: dict[tuple[Field, ...], list[Queue]] = {}
     for queue, fields in OPERANDS.items():
         shared.setdefault(fields, []).append(queue)
+    start = sum(field.bits for field in HEADER)
     for fields, queues in shared.items():
         names = ", ".join(_queue(queue) for queue in queues)
         bits = bit_layout(queues[0])[1]
-        parts += [
-            f"### Operands of {names}: {bits} bits with the header\n",
-            _fields(fields, queues[0]),
-        ]
+        parts += [f"### Operands of {names}: {bits} bits with the header\n", _fields(fields, start)]
     return parts
 
 
@@ -108,17 +102,16 @@ def _queue(queue: Queue) -> str:
     return "`pim[c]`" if queue is Queue.PIM else f"`{queue.name.lower()}`"
 
 
-def _fields(fields: tuple[Field, ...], queue: Queue) -> str:
-    places = bit_layout(queue)[0]
+def _fields(fields: tuple[Field, ...], start: int) -> str:
     rows = ["| field | bits | what it says |", "|---|---|---|"]
     for field in fields:
-        start = places[field.name][0]
         last = start + field.bits - 1
         place = f"{start}" if field.bits == 1 else f"{start}–{last}"
         doc = field.doc
         if field.choices:
             doc += f": {', '.join(f'{choice.name} ({choice})' for choice in field.choices)}"
         rows.append(f"| `{field.name}` | {place} | {_plain(doc)} |")
+        start = last + 1
     return "\n".join(rows) + "\n"
 
 

@@ -23,7 +23,6 @@ from hw.npu.vector.ports import CONTEXTS
 from hw.presets import TINY
 from hw.program.instruction_set import Opcode, Queue
 from hw.program.program import Program
-from hw.program.row_lists import RowLists
 from hw.program.tokens import named_queues
 from scheduler.commands.models import choose_model
 from scheduler.commands.variants import VARIANTS
@@ -89,7 +88,6 @@ class Step:
 
 def steps_of(config: Config, program: Program, result: Timed) -> list[Step]:
     """Return the instructions of a program in the order in which they started."""
-    lists = RowLists(config)  # which vector instructions do not use
     sent: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
     taken: Counter[tuple[int, int]] = Counter()
     steps = []
@@ -103,12 +101,12 @@ def steps_of(config: Config, program: Program, result: Timed) -> list[Step]:
         start, retire = (int(times[queue][index]) for times in (result.starts, result.retires))
         step = Step(queue, index, start, retire, tokens)
         if queue in _VECTOR and record["opcode"] != Opcode.END:
-            _add_vector(config, lists, step, record)
+            _add_vector(config, program, step, record)
         steps.append(step)
     return sorted(steps, key=lambda step: step.start)  # stable: in one cycle, in the total order
 
 
-def _add_vector(config: Config, lists: RowLists, step: Step, record: np.void) -> None:
+def _add_vector(config: Config, program: Program, step: Step, record: np.void) -> None:
     """Note what a step needs of the vector units."""
     step.record = {name: int(record[name]) for name in record.dtype.names or ()}
     opcode = Opcode(step.record["opcode"])
@@ -120,7 +118,7 @@ def _add_vector(config: Config, lists: RowLists, step: Step, record: np.void) ->
         rows = -(-shape["rows"] // schedule.units)
         step.elements = SWEEPS[route] * rows * schedule.slots(route, shape["n"], shape["m"])
     places: dict[bool, set[tuple[str, int]]] = {False: set(), True: set()}
-    for access in accesses(config, lists, step.queue, step.record):
+    for access in accesses(config, program, step.queue, step.record):
         places[access.write] |= {(access.memory, p) for p in access.granules(2).tolist()}
     step.read, step.written = frozenset(places[False]), frozenset(places[True])
 

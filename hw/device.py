@@ -16,15 +16,28 @@ from hw.interconnect import Link
 from hw.memory_channel import MemoryChannel
 from hw.npu.dma.engine import tag_layout
 from hw.npu.instruction_queue import token_queues
+from hw.npu.memories.row_list import list_layout
 from hw.npu.sequencer import error_layout, queue_kinds
 from hw.npu.tile import Tile, check_ranks
 from hw.npu.vector.unit import check_vector_sums
-from hw.program.field_limits import check_field_limits
 from hw.program.instruction_set import bit_layout
 from hw.protocol.address_map import check_row_order
 from hw.protocol.commands import Request, bus_layout
 
-__all__ = ["Device", "check_buildable", "trace_layout"]
+__all__ = ["Device", "check_buildable", "list_write_layout", "trace_layout"]
+
+
+def list_write_layout(config: Config) -> data.StructLayout:
+    """Shape of a write of a row list: of which channel, which entry, what row."""
+    entry = list_layout(config)
+    return data.StructLayout(
+        {
+            "valid": 1,
+            "channel": range(config.memory.channels),
+            "index": entry["index"].shape,
+            "row": entry["row"].shape,
+        }
+    )
 
 
 def trace_layout(config: Config) -> data.StructLayout:
@@ -43,7 +56,7 @@ def check_buildable(config: Config) -> None:
     """
     for check in (
         *(longest_tile, word_columns, check_timing, check_partial_sums, check_result_latency),
-        *(check_vector_sums, check_row_order, check_ranks, check_field_limits),
+        *(check_vector_sums, check_row_order, check_ranks),
     ):
         check(config)
 
@@ -51,9 +64,10 @@ def check_buildable(config: Config) -> None:
 class Device(wiring.Component):
     """A whole device; the host writes programs into its queues.
 
-    A program is written by pushing every queue's instructions, each queue at its own pace. It is
-    over when :attr:`o_done` is high, which falls when the first instruction of the next program is
-    taken. After an error only a reset helps.
+    A program is written by pushing every queue's instructions, each queue at its own pace, after
+    the rows of its GEMVs have been written to the row lists. It is over when :attr:`o_done` is
+    high, which falls when the first instruction of the next program is taken. After an error only a
+    reset helps.
 
     Between the completion of an instruction and the arrival at a controller of a request that it
     triggers lie at least ``2 × link_cycles + 3`` cycles.
@@ -62,6 +76,8 @@ class Device(wiring.Component):
     -------
     queue_{q} : ``In(stream.Signature(unsigned(width)))``
         Instructions of queue ``q``: packed as :func:`hw.program.instruction_set.bit_layout` says.
+    list_write : ``In(list_write_layout(config))``
+        Write of a row list, one entry a cycle.
     start, retire : ``Out(queues)``
         Pulses: an instruction of the queue starts, retires.
     o_done : ``Out(1)``
@@ -89,6 +105,7 @@ class Device(wiring.Component):
                     f"queue_{q}": In(stream.Signature(unsigned(bit_layout(kind)[1])))
                     for q, kind in enumerate(queue_kinds(config))
                 },
+                "list_write": In(list_write_layout(config)),
                 "start": Out(token_queues(config)),
                 "retire": Out(token_queues(config)),
                 "o_done": Out(1),
@@ -131,6 +148,12 @@ class Device(wiring.Component):
                 link.i_data.eq(near.data),
                 near.pim_done.eq(link.o_pim_done),
                 near.settled.eq(link.o_settled),
+            ]
+            listed = getattr(tile, f"list_write_{c}")
+            m.d.comb += [
+                listed.enable.eq(self.list_write.valid & (self.list_write.channel == c)),
+                listed.index.eq(self.list_write.index),
+                listed.row.eq(self.list_write.row),
             ]
 
             # Link and channel.

@@ -88,7 +88,15 @@ class Planner:
 
 
 def _decode(row: int, step: Step) -> Decode:
-    return Decode(request=step.request, row=row, position=step.position, rows=step.rows)
+    return Decode(
+        request=step.request,
+        channel=step.rows.channel,
+        row=row,
+        position=step.position,
+        k_rows=step.rows.k_rows,
+        v_rows=step.rows.v_rows,
+        tail_rows=step.rows.tail_rows,
+    )
 
 
 def limits(

@@ -19,6 +19,7 @@ from hw.die.mac_unit import accumulate_golden
 from hw.npu.matrix.systolic_array import gemm_golden
 from hw.npu.vector import golden
 from hw.program.instruction_set import (
+    LANE_SPACE,
     Element,
     Format,
     Function,
@@ -26,10 +27,8 @@ from hw.program.instruction_set import (
     Opcode,
     Queue,
     Reduce,
-    locate,
 )
 from hw.program.program import Program, queue_kind
-from hw.program.row_lists import RowLists
 
 __all__ = ["Reference"]
 
@@ -49,8 +48,6 @@ class Reference:
         Memories of the tile: bytes.
     accumulators
         Both halves, ``float32[2, rows, columns]``.
-    row_lists
-        The row list of each channel.
     """
 
     def __init__(self, config: Config) -> None:
@@ -78,7 +75,7 @@ class Reference:
             np.float32,
         )
         self._counts = np.zeros((config.memory.channels, config.pim.slots), np.int64)
-        self.row_lists = RowLists(config)
+        self._row_lists: list[np.ndarray] = []
 
     def copy(self) -> "Reference":
         """Return an independent reference in the same state."""
@@ -106,6 +103,7 @@ class Reference:
         """
         for block, content in program.inputs:
             self.write(block.channel, block.address, content)
+        self._row_lists = program.row_lists
         orders = np.concatenate([stream["order"] for stream in program.streams])
         queues = np.repeat(np.arange(len(program.streams)), [len(s) for s in program.streams])
         indices = np.concatenate([np.arange(len(stream)) for stream in program.streams])
@@ -157,8 +155,6 @@ class Reference:
             self._put(record["address"], record["stride"], record["format"], sums)
         elif opcode is Opcode.VECTOR:
             self._vector(queue - Queue.PIM, record)
-        elif opcode is Opcode.LIST:
-            self.row_lists.write(queue - Queue.PIM, record)
         elif opcode is Opcode.GEMV:
             self._gemv(queue - Queue.PIM, record)
         else:
@@ -168,8 +164,10 @@ class Reference:
 
     def _view(self, address: int, shape: tuple[int, ...], strides: tuple[int, ...], kind: str):
         """Return a window on a tile memory."""
-        channel, offset = locate(address)
-        memory = self.activations if channel is None else self.lanes[channel]
+        if address & LANE_SPACE:
+            memory, offset = self.lanes[(address ^ LANE_SPACE) >> 20], address & 0xFFFFF
+        else:
+            memory, offset = self.activations, address
         return np.ndarray(shape, kind, memory, offset, strides)
 
     def _get(self, address: int, stride: int, number_format: int, rows: int, n: int) -> Floats:
@@ -222,9 +220,9 @@ class Reference:
         for channel in range(config.memory.channels):
             if not record["lanes"] >> channel & 1:
                 continue
-            listed = self.row_lists.rows(channel, record, record["pages"])
+            listed = self._row_lists[channel][record["list"] : record["list"] + record["pages"]]
             inside = record["address"] + np.arange(rows) * record["stride"]
-            sources = np.add.outer(listed * config.memory.page_bytes, inside)
+            sources = np.add.outer(listed.astype(np.int64) * config.memory.page_bytes, inside)
             for index, source in enumerate(sources.ravel().tolist()):
                 target = record["lane_address"] + index * record["lane_stride"]
                 piece = self.dram[channel][source : source + length]
@@ -290,7 +288,7 @@ class Reference:
     def _gemv(self, channel: int, record: Record) -> None:
         config = self.config
         tiles, gemvs, slots, k = (record[name] for name in ("tiles", "gemvs", "slots", "k"))
-        rows = self.row_lists.rows(channel, record, tiles)
+        rows = self._row_lists[channel][record["list"] : record["list"] + tiles].astype(np.int64)
         cells = self.dram[channel].view("<u2")
         cells = cells.reshape(
             config.memory.rows, config.memory.banks, config.memory.columns, config.mac_lanes

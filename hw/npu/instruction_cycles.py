@@ -7,7 +7,7 @@ from hw.npu.matrix.drain import Drain
 from hw.npu.matrix.unit import MatrixUnit
 from hw.npu.matrix.weight_loader import WeightLoader
 from hw.npu.vector.cycles import cycles as vector_cycles
-from hw.program.instruction_set import LIST_ENTRIES, Opcode, Queue, instruction, queue_kind
+from hw.program.instruction_set import Opcode, Queue, instruction, queue_kind
 
 __all__ = ["CONSTANTS", "constants", "instruction_cycles"]
 
@@ -18,7 +18,6 @@ CONSTANTS = {
     "weight_cycles": "cycles that the loading of a weight tile takes",
     "gemm_latency": "cycles that a row takes to the accumulators, and GEMM to its retirement",
     "drain_latency": "cycles that a row takes from the accumulators, and DRAIN to its retirement",
-    "list_entries": "entries of the row list that a LIST writes at most, one a cycle",
     "vector": "cycles of the vector unit (`hw.npu.vector.cycles.cycles`), and to retirement",
 }
 
@@ -30,7 +29,6 @@ def constants(config: TileConfig) -> dict[str, int]:
         "weight_cycles": MatrixUnit.weight_cycles_of(config),
         "gemm_latency": MatrixUnit.latency_of(config) + 1,
         "drain_latency": Drain.latency + 1,
-        "list_entries": LIST_ENTRIES,
     }
 
 

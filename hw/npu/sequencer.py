@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from hw.config import TileConfig
 from hw.npu.instruction import operand_layout
 from hw.npu.instruction_queue import INDEX_BITS, InstructionQueue, token_queues
-from hw.program.instruction_set import TOKEN_BITS, Queue, bit_layout
+from hw.program.instruction_set import Queue, bit_layout
 
 __all__ = ["Error", "Sequencer", "error_layout", "queue_kinds"]
 
@@ -52,9 +52,8 @@ class Sequencer(wiring.Component):
     """Every instruction queue, and the tokens between them.
 
     A token that an instruction sends when it retires in cycle t can be taken from cycle t + 1 on;
-    an instruction takes all its tokens in the cycle in which it starts. A counter has
-    :data:`~hw.program.instruction_set.TOKEN_BITS` bits, enough for a token a request. They exist
-    for every ordered pair of queues but those of PIM queues of two channels; a queue may send
+    an instruction takes all its tokens in the cycle in which it starts. Counters have 8 bits. They
+    exist for every ordered pair of queues but those of PIM queues of two channels; a queue may send
     tokens to itself. They are zero when a program starts: what a program leaves is dropped.
 
     A program is done when END has retired in every queue, in the store queue not before everything
@@ -146,15 +145,14 @@ class Sequencer(wiring.Component):
         for consumer in numbers:
             queue = self._queues[consumer]
             producers = [p for p in numbers if self._partners(consumer) >> p & 1]
-            shape = data.ArrayLayout(TOKEN_BITS, len(self._kinds))
-            tokens = Signal(shape, name=f"tokens_{consumer}")
+            tokens = Signal(data.ArrayLayout(8, len(self._kinds)), name=f"tokens_{consumer}")
             full = Signal(len(self._kinds), name=f"full_{consumer}")
             following, too_many, none = [], [], []
             for producer in numbers:
                 count = tokens[producer]
                 sent = self._queues[producer].signal[consumer] if producer in producers else C(0)
                 taken = queue.start & queue.wait[producer]
-                following.append((count + sent - taken)[:TOKEN_BITS])
+                following.append((count + sent - taken)[:8])
                 too_many.append(sent & ~taken & count.all())
                 none.append(count == 0)
             with m.If(clear):

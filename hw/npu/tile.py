@@ -3,18 +3,18 @@
 from amaranth.hdl import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from hw.config import TileConfig
 from hw.interconnect import head_layout, read_layout, result_layout, write_layout
-from hw.npu.completion import AllReduce
-from hw.npu.dma.dispatch import Dispatch
-from hw.npu.dma.engine import Engine, tag_layout
+from hw.npu.completion import AllReduce, Join
+from hw.npu.dma.engine import tag_layout
 from hw.npu.dma.lanes import DmaLane
 from hw.npu.instruction_queue import token_queues
 from hw.npu.matrix.unit import MatrixUnit
-from hw.npu.memories.row_list import RowList
+from hw.npu.memories.row_list import RowList, list_layout
 from hw.npu.memories.tile_memories import TileMemories
-from hw.npu.memories.weight_ring import WeightRing
+from hw.npu.memories.weight_ring import WeightRing, stripe_bytes
 from hw.npu.pim.unit import PimUnit
 from hw.npu.sequencer import Sequencer, error_layout, queue_kinds
 from hw.npu.vector.units import VectorUnits
@@ -83,14 +83,15 @@ class Tile(wiring.Component):
     """Executes programs; see :class:`hw.npu.sequencer.Sequencer` for their order.
 
     The vector units serve two queues: when both have an instruction that may start, the attention
-    queue's goes first. The two load queues and the store queue work in all lanes that an
-    instruction names at once; it starts when the one before it has found room in all of its own
-    (:class:`hw.npu.dma.dispatch.Dispatch`).
+    queue's goes first. The two load queues and the store queue work in all lanes at once, and an
+    instruction of theirs starts when every lane has room for it.
 
     Members
     -------
     queue_{q} : ``In(stream.Signature(unsigned(width)))``
         Instructions of queue ``q``.
+    list_write_{c} : ``In(list_layout(config))``
+        Write of the row list of channel c.
     start, retire, done, error
         As of the sequencer.
     channel_{c} : ``Out(ChannelSignature(config))``
@@ -103,20 +104,19 @@ class Tile(wiring.Component):
         check_ranks(config)
         self._config = config
         self._kinds = queue_kinds(config)
+        channels = range(config.memory.channels)
         super().__init__(
             {
                 **{
                     f"queue_{q}": In(stream.Signature(unsigned(bit_layout(kind)[1])))
                     for q, kind in enumerate(self._kinds)
                 },
+                **{f"list_write_{c}": In(list_layout(config)) for c in channels},
                 "start": Out(token_queues(config)),
                 "retire": Out(token_queues(config)),
                 "done": Out(1),
                 "error": Out(error_layout(config)),
-                **{
-                    f"channel_{c}": Out(ChannelSignature(config))
-                    for c in range(config.memory.channels)
-                },
+                **{f"channel_{c}": Out(ChannelSignature(config)) for c in channels},
                 "matrix_row": Out(1),
                 "vector_busy": Out(1),
             }
@@ -175,7 +175,7 @@ class Tile(wiring.Component):
                 channel.data.eq(buffer.read_data),
                 pim.result.eq(channel.results.valid),
                 pim.pim_done.eq(channel.pim_done),
-                row_list.write.eq(pim.list_write),
+                row_list.write.eq(getattr(self, f"list_write_{c}")),
                 buffer.write.enable.eq(lane.buffer.enable | pim.write.enable),
                 buffer.write.place.eq(Mux(lane.buffer.enable, lane.buffer.place, pim.write.place)),
                 buffer.write_data.eq(
@@ -198,19 +198,43 @@ class Tile(wiring.Component):
 
     def _elaborate_dma(self, m, sequencer, lanes):
         """Give every lane the instructions of the load queues and the store queue."""
-        for engine in Engine:
-            name, queue = engine.name.lower(), engine.value
-            m.submodules[f"{name}_dispatch"] = dispatch = Dispatch(self._config, engine)
-            wiring.connect(m, getattr(sequencer, f"o_{queue}"), dispatch.i)
-            for c, lane in enumerate(lanes):
-                wiring.connect(m, getattr(dispatch, f"o_{c}"), getattr(lane, f"i_{name}"))
+        stripe_bits = exact_log2(stripe_bytes(self._config))
+        for queue, name in ((Queue.LOAD, "load"), (Queue.TAIL, "tail"), (Queue.STORE, "store")):
+            issued = getattr(sequencer, f"o_{queue}")
+            operands = issued.payload
+            ports = [getattr(lane, f"i_{name}") for lane in lanes]
+            m.submodules[f"{name}_join"] = join = Join(len(lanes), 2 * self._config.npu.descriptors)
             m.d.comb += [
-                dispatch.lane_done.eq(Cat(lane.done[queue] for lane in lanes)),
-                getattr(sequencer, f"done_{queue}").eq(dispatch.done),
+                issued.ready.eq(Cat(port.ready for port in ports).all()),
+                join.i.eq(Cat(lane.done[queue] for lane in lanes)),
+                getattr(sequencer, f"done_{queue}").eq(join.o),
                 sequencer.bad_address[queue].eq(
                     Cat(lane.bad_address[queue] for lane in lanes).any()
                 ),
             ]
+            for c, port in enumerate(ports):
+                m.d.comb += port.valid.eq(issued.valid & issued.ready)
+                m.d.comb += [
+                    port.payload[field].eq(operands[field])
+                    for field in ("address", "bursts", "rows", "stride")
+                ]
+                if queue is Queue.LOAD:
+                    m.d.comb += [
+                        port.payload.place.eq(operands.ring[stripe_bits:]),
+                        port.payload.enable.eq(1),
+                    ]
+                else:
+                    m.d.comb += [
+                        port.payload.place.eq(operands.lane_address),
+                        port.payload.place_stride.eq(operands.lane_stride),
+                        port.payload.enable.eq(operands.lanes[c]),
+                    ]
+                if queue is Queue.TAIL:
+                    m.d.comb += [
+                        port.payload.paged.eq(operands.opcode == Opcode.LOAD_PAGES),
+                        port.payload.pages.eq(operands.pages),
+                        port.payload.list.eq(operands.list),
+                    ]
 
     def _elaborate_matrix(self, m, sequencer, ring, memories):
         m.submodules.matrix_unit = unit = MatrixUnit(self._config)

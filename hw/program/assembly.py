@@ -4,6 +4,7 @@ A line holds an instruction, after the name of its queue; lines are in the total
 program. What a program has beside instructions stands in directives, each on a line::
 
     .channels 2
+    .rows 1 11 12 13              row list of channel 1
     .label 0 -1 -1 QKV            a label: sub-batch, layer, request, name; they count from 0
     .input 0 0x4000 00ff          channel, address and bytes that are written before the start
     .output logits 1 0x8000 32    name, channel, address, number of bytes that are read at the end
@@ -16,6 +17,8 @@ comment. A name with spaces is in double quotes, as in JSON.
 
 import json
 from collections.abc import Iterator
+
+import numpy as np
 
 from hw.program.instruction_set import MAXIMUM_CHANNELS, Queue, queue_kind, queue_name
 from hw.program.instruction_text import format_instruction, parse_instruction, parse_queue
@@ -30,6 +33,9 @@ def disassemble(program: Program) -> str:
     Places in the total order are counted anew, without gaps.
     """
     lines = [f".channels {program.channels}"]
+    for channel, rows in enumerate(program.row_lists):
+        if len(rows):
+            lines.append(f".rows {channel} {' '.join(map(str, rows.tolist()))}")
     for label in program.labels:
         numbers = f"{label.sub_batch} {label.layer} {label.request}"
         lines.append(f".label {numbers} {json.dumps(label.name)}")
@@ -60,6 +66,7 @@ class _Assembler:
 
     def __init__(self) -> None:
         self._instructions: list[tuple[int, dict[str, int]]] = []
+        self._rows: dict[int, list[int]] = {}
         self._channels: int | None = None
         self._labels: list[Label] = []
         self._inputs: list[tuple[Block, bytes]] = []
@@ -81,6 +88,11 @@ class _Assembler:
         if directive == ".channels":
             (channels,) = _count(directive, rest, 1)
             self._channels = _number(channels, 1, MAXIMUM_CHANNELS)
+        elif directive == ".rows":
+            numbers = [_number(word) for word in rest]
+            if not numbers:
+                raise ValueError(".rows must name a channel")
+            self._rows[self._channel(numbers[0])] = numbers[1:]
         elif directive == ".label":
             *owner, name = _count(directive, rest, 4)
             sub_batch, layer, request = (_number(word, -1) for word in owner)
@@ -96,7 +108,8 @@ class _Assembler:
             self._outputs[name] = Block(self._channel(place), start, nbytes)
         elif directive.startswith("."):
             raise ValueError(
-                f"directive must be one of .channels, .label, .input, .output, not {directive!r}"
+                "directive must be one of .channels, .rows, .label, .input, .output, "
+                f"not {directive!r}"
             )
         else:
             self._instruction(directive, rest)
@@ -129,6 +142,7 @@ class _Assembler:
             streams.append(stream_of(queue_kind(queue), mine))
         return Program(
             streams=streams,
+            row_lists=[np.array(self._rows.get(c, []), np.uint32) for c in range(channels)],
             inputs=self._inputs,
             outputs=self._outputs,
             labels=self._labels,

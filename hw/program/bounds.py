@@ -1,21 +1,20 @@
 """What an instruction reads and writes: ranges of bytes of the memories, for checks by the host."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hw.config import TileConfig
 from hw.program.instruction_set import (
+    LANE_SPACE,
     Element,
     Format,
     Norm,
     Opcode,
     Queue,
     Tail,
-    locate,
     queue_kind,
 )
-from hw.program.row_lists import RowLists, listed
 
 __all__ = ["Access", "accesses", "outside"]
 
@@ -63,7 +62,7 @@ class Access:
 
 
 def outside(
-    config: TileConfig, queue: int, record: Any, row_lists: RowLists | None = None
+    config: TileConfig, queue: int, record: Any, row_lists: Sequence[Any] = ()
 ) -> Access | None:
     """Return the first access of an instruction that no memory can take; None if all are legal."""
     found = accesses(config, queue, record, row_lists)
@@ -71,7 +70,7 @@ def outside(
 
 
 def accesses(
-    config: TileConfig, queue: int, record: Any, row_lists: RowLists | None = None
+    config: TileConfig, queue: int, record: Any, row_lists: Sequence[Any] = ()
 ) -> Iterator[Access]:
     """Yield what an instruction reads and writes, of each memory the range that it spans.
 
@@ -86,7 +85,7 @@ def accesses(
     record
         Its fields by name.
     row_lists
-        What they hold when it starts; without them, rows that they name are not among the accesses.
+        The row list of each channel; without them, rows that they name are not among the accesses.
     """
     kind = queue_kind(queue)
     opcode = Opcode(int(record["opcode"]))
@@ -109,10 +108,10 @@ class _Fields:
     """Fields of an instruction as integers."""
 
     def __init__(self, record: Any) -> None:
-        self.record = record
+        self._record = record
 
     def __getattr__(self, name: str) -> int:
-        return int(self.record[name])
+        return int(self._record[name])
 
 
 def _span(start: int, *steps: tuple[int, int], length: int) -> tuple[int, int]:
@@ -139,7 +138,7 @@ def _transfer(config: TileConfig, kind: Queue, r: _Fields) -> Iterator[Access]:
             yield Access(memory, config.npu.lane_buffer_bytes, *span, not store, grain)
 
 
-def _pages(config: TileConfig, r: _Fields, row_lists: RowLists | None) -> Iterator[Access]:
+def _pages(config: TileConfig, r: _Fields, row_lists: Sequence[Any]) -> Iterator[Access]:
     """LOAD_PAGES; one without pages, bursts, rows or lanes does nothing."""
     if not r.pages or not r.rows or not r.bursts:
         return
@@ -148,7 +147,7 @@ def _pages(config: TileConfig, r: _Fields, row_lists: RowLists | None) -> Iterat
     for channel in range(config.memory.channels):
         if not r.lanes >> channel & 1:
             continue
-        yield from _listed(config, channel, r, r.pages, row_lists)
+        yield from _listed(config, channel, r.list, r.pages, row_lists)
         span = _span(r.address, (r.rows, r.stride), length=length)
         yield Access("a page", config.memory.page_bytes, *span, False, grain)
         span = _span(r.lane_address, (r.rows * r.pages, r.lane_stride), length=length)
@@ -156,13 +155,14 @@ def _pages(config: TileConfig, r: _Fields, row_lists: RowLists | None) -> Iterat
 
 
 def _listed(
-    config: TileConfig, channel: int, r: _Fields, count: int, row_lists: RowLists | None
+    config: TileConfig, channel: int, first: int, count: int, row_lists: Sequence[Any]
 ) -> Iterator[Access]:
-    """Entries of a channel's row list, and the rows that they lead to."""
-    yield Access(f"row list {channel}", config.npu.row_list_entries, r.list, r.list + count, False)
-    rows = row_lists.rows(channel, r.record, count).tolist() if row_lists else ()
-    for row in rows:
-        yield Access(f"rows of channel {channel}", config.memory.rows, row, row + 1, False)
+    """Entries of a channel's row list, and the rows that they name."""
+    yield Access("row list", config.npu.row_list_entries, first, first + count, False)
+    for row in row_lists[channel][first : first + count] if row_lists else ():
+        yield Access(
+            f"rows of channel {channel}", config.memory.rows, int(row), int(row) + 1, False
+        )
 
 
 def _matrix(config: TileConfig, opcode: Opcode, r: _Fields) -> Iterator[Access]:
@@ -179,13 +179,9 @@ def _matrix(config: TileConfig, opcode: Opcode, r: _Fields) -> Iterator[Access]:
 
 
 def _pim(
-    config: TileConfig, channel: int, opcode: Opcode, r: _Fields, row_lists: RowLists | None
+    config: TileConfig, channel: int, opcode: Opcode, r: _Fields, row_lists: Sequence[Any]
 ) -> Iterator[Access]:
-    """VECTOR, LIST and GEMV."""
-    if opcode is Opcode.LIST:
-        end = r.list + len(listed(r.record))
-        yield Access(f"row list {channel}", config.npu.row_list_entries, r.list, end, True)
-        return
+    """VECTOR and GEMV."""
     memory, size = f"lane buffer {channel}", config.npu.lane_buffer_bytes
     grain = config.memory.burst_bytes
     if opcode is Opcode.VECTOR:
@@ -195,7 +191,7 @@ def _pim(
         span = _span(r.offset, (r.rows, r.offset_row), length=2 * r.bursts)
         yield Access("vector buffer", config.vector_columns, *span, True, 2)
         return
-    yield from _listed(config, channel, r, r.tiles, row_lists)
+    yield from _listed(config, channel, r.list, r.tiles, row_lists)
     columns = _span(
         r.column, (r.gemvs, r.column_gemv), (r.slots, r.column_step), length=max(r.k, 1)
     )
@@ -229,13 +225,14 @@ def _vector(config: TileConfig, opcode: Opcode, r: _Fields) -> Iterator[Access]:
 
     def operand(name: str, write: bool, *steps: tuple[int, int], length: int) -> Access:
         start, end = _span(getattr(r, name), *steps, length=length)
-        channel, offset = locate(start)
-        memory, size = "activation memory", config.npu.activation_bytes
-        if channel is not None:
-            memory, size = f"lane buffer {channel}", config.npu.lane_buffer_bytes
-            if channel >= config.memory.channels:
+        if start & LANE_SPACE:
+            memory, size = f"lane buffer {start >> 20 & 0x7F}", config.npu.lane_buffer_bytes
+            if start >> 20 & 0x7F >= config.memory.channels:
                 size = 0
-        return Access(memory, size, offset, offset + end - start, write)
+            base = start & ~0xFFFFF
+        else:
+            memory, size, base = "activation memory", config.npu.activation_bytes, 0
+        return Access(memory, size, start - base, end - base, write)
 
     if not (opcode is Opcode.TAIL and r.function == Tail.NOTHING):
         yield operand("a", False, (r.rows, r.a_stride), length=row * a_bytes)

@@ -10,28 +10,8 @@ Addresses are in bytes, except where the unit says otherwise. Three spaces exist
   consecutive addresses walk through a row, then through the same row of the next bank. A *page* is
   the same row of all banks: one range of addresses.
 - *ring address*: of the weight ring, which is striped over the lanes: burst by burst.
-- *tile address*: bit 29 clear, the activation memory; bit 29 set, the lane buffer of the channel in
-  bits 28 to 24, at the offset in bits 23 to 0.
-
-Widths are for batches of 512 requests, contexts of 8192 tokens, and the models of the paper whole
-on one tile: d_model up to 12,288, four times that in the FFN, a vocabulary of 50,257.
-
-- *lane offsets* (24 bits, 16 MiB): attention of one request keeps, a query head and token of
-  context, a binary32 logit and a bfloat16 weight: 6 B × 8192 × 96 heads are 4.5 MiB; QKV of the 16
-  requests of a channel adds 16 × 3 × 12,288 × 2 B, 1.2 MiB. Requests overlap in a lane, so twice
-  the sum must have room.
-- *activations* (29 bits, 512 MiB): a request has at most its row of the residual stream, of QKV and
-  of the FFN, binary32 and bfloat16: 6 B × (12,288 + 36,864 + 49,152) × 512 are 288 MiB.
-- *strides of tile memories* (20 bits, 1 MiB): the longest row is one of logits, 50,257 × 4 B.
-- *bursts* of LOAD and STORE (18 bits): a transfer without strides may fill a lane buffer: 2¹⁸
-  bursts of 64 B. Embeddings and positions of a batch, all in one lane, are 2 × 512 × 384 = 393,216
-  bursts, two transfers; over 32 lanes 12,288 in each.
-- *rows*: 512 of a batch (10 bits; 12 in transfers, where 1 KiB a row fills a lane buffer of 4 MiB).
-- *elements* of a vector row (16 bits): 50,257 logits, 49,152 of the FFN, 8192 of a softmax. ``m``
-  (10 bits): 96 heads, or the tokens of a tail, fewer than a burst holds.
-- *pages, tiles, lists*: 8192 tokens are 2048 pages in the smallest channel, of 4 banks (pages 12
-  bits, tiles 16); a list holds at most the rows of a bank (16 bits, 65,536).
-- *tokens* (10 bits, 1023): an operator may send one a row of a batch before any is taken.
+- *tile address*: bit 27 clear, the activation memory; bit 27 set, the lane buffer of the channel in
+  bits 26 to 20, at the offset in bits 19 to 0.
 """
 
 from dataclasses import dataclass
@@ -40,12 +20,8 @@ from enum import IntEnum
 __all__ = [
     "HEADER",
     "INSTRUCTIONS",
-    "LANE_OFFSET_BITS",
     "LANE_SPACE",
-    "LIST_ENTRIES",
     "MAXIMUM_CHANNELS",
-    "TILE_ADDRESS_BITS",
-    "TOKEN_BITS",
     "Element",
     "Field",
     "Format",
@@ -57,11 +33,9 @@ __all__ = [
     "Reduce",
     "Tail",
     "bit_layout",
-    "field_bits",
     "instruction",
     "lane_tile_address",
     "layout",
-    "locate",
     "queue_kind",
     "queue_name",
 ]
@@ -69,39 +43,17 @@ __all__ = [
 #: Channels that a mask of an instruction can name.
 MAXIMUM_CHANNELS = 32
 
-#: Bits of a token counter.
-TOKEN_BITS = 10
-
-#: Entries of a row list that one LIST writes, at most.
-LIST_ENTRIES = 16
-
-#: Bits of an offset in a lane buffer, and of a tile address.
-LANE_OFFSET_BITS = 24
-TILE_ADDRESS_BITS = 30
-
 #: The bit of a tile address that selects the lane buffers.
-LANE_SPACE = 1 << TILE_ADDRESS_BITS - 1
+LANE_SPACE = 1 << 27
 
 
 def lane_tile_address(channel: int, offset: int) -> int:
     """Return the tile address of a byte of a channel's lane buffer.
 
     >>> hex(lane_tile_address(1, 0x40))
-    '0x21000040'
+    '0x8100040'
     """
-    return LANE_SPACE | channel << LANE_OFFSET_BITS | offset
-
-
-def locate(address: int) -> tuple[int | None, int]:
-    """Return the channel of a tile address, None in the activation memory, and the offset there.
-
-    >>> locate(lane_tile_address(1, 0x40)), locate(0x40)
-    ((1, 64), (None, 64))
-    """
-    if not address & LANE_SPACE:
-        return None, address
-    channel, offset = divmod(address ^ LANE_SPACE, 1 << LANE_OFFSET_BITS)
-    return channel, offset
+    return LANE_SPACE | channel << 20 | offset
 
 
 class Queue(IntEnum):
@@ -139,7 +91,6 @@ class Opcode(IntEnum):
     ROTARY = 16
     REDUCE = 17
     LOAD_PAGES = 18
-    LIST = 19
 
 
 class Format(IntEnum):
@@ -202,16 +153,12 @@ class Field:
         Its name, its width in bits, and what it says.
     choices
         Names of its values, if they have some.
-    over
-        The earlier field over which it begins; empty if it begins behind the one before it. Fields
-        that share bits belong to different operations.
     """
 
     name: str
     bits: int
     doc: str
     choices: type[IntEnum] | None = None
-    over: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,13 +199,13 @@ HEADER = (
 
 _DMA = (
     Field("address", 30, "channel address of the first burst"),
-    Field("bursts", 18, "bursts of a row of the transfer, in one lane"),
+    Field("bursts", 12, "bursts of a row of the transfer, in one lane"),
     Field("rows", 12, "rows of the transfer"),
     Field("stride", 30, "bytes of the channel from row to row"),
 )
 _LANE = (
     Field("lanes", MAXIMUM_CHANNELS, "channels that take part (bit: channel)"),
-    Field("lane_address", LANE_OFFSET_BITS, "offset in the lane buffer"),
+    Field("lane_address", 20, "offset in the lane buffer"),
     Field("lane_stride", 20, "bytes of the lane buffer from row to row"),
 )
 _VECTOR_UNIT = (
@@ -266,15 +213,15 @@ _VECTOR_UNIT = (
     Field("rows", 10, "rows"),
     Field("n", 16, "elements of a row"),
     Field("m", 10, "tokens of the tail (TAIL), heads of a row (ROTARY)"),
-    Field("a", TILE_ADDRESS_BITS, "tile address of operand a"),
+    Field("a", 28, "tile address of operand a"),
     Field("a_stride", 20, "bytes from row to row of a; 0 repeats the row"),
     Field("a_format", 1, "Format of a", Format),
-    Field("b", TILE_ADDRESS_BITS, "tile address of operand b"),
+    Field("b", 28, "tile address of operand b"),
     Field("b_stride", 20, "bytes from row to row of b; 0 repeats the row"),
     Field("b_format", 1, "Format of b", Format),
-    Field("c", TILE_ADDRESS_BITS, "tile address of operand c"),
+    Field("c", 28, "tile address of operand c"),
     Field("c_stride", 20, "bytes from row to row of c"),
-    Field("o", TILE_ADDRESS_BITS, "tile address of the result"),
+    Field("o", 28, "tile address of the result"),
     Field("o_stride", 20, "bytes from row to row of the result"),
     Field("o_format", 1, "Format of the result", Format),
     Field("x", 32, "a binary32 constant, its bits"),
@@ -292,14 +239,13 @@ OPERANDS: dict[Queue, tuple[Field, ...]] = {
         *_LANE,
         Field("pages", 12, "pages of the transfer (LOAD_PAGES)"),
         Field("list", 16, "first entry of the pages in the channels' row lists (LOAD_PAGES)"),
-        Field("row", 16, "what is added to each entry (LOAD_PAGES)"),
     ),
     Queue.STORE: (*_DMA, *_LANE),
     Queue.MATRIX: (
         Field("ring", 24, "ring address of the weight tile"),
         Field("depth", 8, "rows of the weight tile that are valid; 0 is all"),
         Field("rows", 10, "rows of activations, M"),
-        Field("address", TILE_ADDRESS_BITS - 1, "tile address, in the activation memory"),
+        Field("address", 27, "tile address, in the activation memory"),
         Field("stride", 20, "bytes from row to row"),
         Field("half", 1, "half of the accumulator memory"),
         Field("accumulate", 1, "add to the accumulators (1) or replace them (0)"),
@@ -310,18 +256,14 @@ OPERANDS: dict[Queue, tuple[Field, ...]] = {
     Queue.ATTENTION: _VECTOR_UNIT,
     Queue.LINK: (Field("cycles", 16, "latency of the links"),),
     Queue.PIM: (
-        Field("list", 16, "first entry in the channel's row list: of the tiles' rows, or written"),
-        Field("row", 16, "what is added to each entry (GEMV)"),
-        Field(
-            *("lane_address", LANE_OFFSET_BITS),
-            doc="offset in the lane buffer: vector (VECTOR), results (GEMV)",
-        ),
+        Field("lane_address", 20, "offset in the lane buffer: vector (VECTOR), results (GEMV)"),
         Field("lane_stride", 20, "bytes of the lane buffer from row to row"),
         Field("bursts", 12, "bursts of a row of the vector"),
         Field("rows", 8, "rows of the vector"),
         Field("half", 1, "half of the global vector buffer"),
         Field("offset", 12, "column of the half, for the first GEMV"),
         Field("offset_row", 12, "columns of the half from vector row to row (VECTOR)"),
+        Field("list", 16, "first entry of the tiles' rows in the channel's row list"),
         Field("tiles", 16, "tiles"),
         Field("length", 16, "cycles of a tile, for the header"),
         Field("gemvs", 6, "PIM_GEMV commands a tile"),
@@ -340,11 +282,6 @@ OPERANDS: dict[Queue, tuple[Field, ...]] = {
         Field("lane_tile", 20, "bytes of the lane buffer from tile to tile"),
         Field("lane_gemv", 20, "bytes of the lane buffer from PIM_GEMV to PIM_GEMV"),
         Field("lane_slot", 20, "bytes of the lane buffer from slot to slot"),
-        Field("entries", 4, f"entries that LIST writes; 0 is {LIST_ENTRIES}", over="row"),
-        *(
-            Field(f"entry_{number}", 16, f"row that goes to entry ``list`` + {number} (LIST)")
-            for number in range(LIST_ENTRIES)
-        ),
     ),
 }
 
@@ -391,13 +328,13 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         (Queue.TAIL,),
         (
             *("address", "bursts", "rows", "stride", "lanes", "lane_address", "lane_stride"),
-            *("pages", "list", "row"),
+            *("pages", "list"),
         ),
         "The same rows of each of several pages: a page is a row of all banks, entry ``list`` + i "
-        "of the row list of each lane's channel, plus ``row``, names page i, and ``address`` "
-        "counts from its start. In the lane buffer rows go on from page to page: row r of page i "
-        "goes to lane_address + (i × rows + r) × lane_stride. A page is never left: what does not "
-        "lie in it is a bad address, and so is a page that is no row.",
+        "of the row list of each lane's channel names page i, and ``address`` counts from its "
+        "start. In the lane buffer rows go on from page to page: row r of page i goes to "
+        "lane_address + (i × rows + r) × lane_stride. A page is never left: what does not lie in "
+        "it is a bad address, and so is an entry that names no row.",
     ),
     Instruction(
         Opcode.STORE,
@@ -509,32 +446,21 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         Opcode.VECTOR,
         (Queue.PIM,),
         ("lane_address", "lane_stride", "bursts", "rows", "half", "offset", "offset_row"),
-        "Rows of the lane buffer go into the global vector buffer. Behind a GEMV on the other half "
-        "they may go out within its tiles; one on the same half is sent first.",
+        "Rows of the lane buffer go into the global vector buffer.",
         "rows * bursts + 2",
     ),
     Instruction(
         Opcode.GEMV,
         (Queue.PIM,),
         (
-            *("lane_address", "half", "offset", "list", "row", "tiles", "length", "gemvs", "k"),
+            *("lane_address", "half", "offset", "list", "tiles", "length", "gemvs", "k"),
             *("column", "queries", "column_gemv", "column_step"),
             *("offset_gemv", "offset_step", "offset_tile", "slot", "slot_gemv", "slots", "read"),
             *("lane_tile", "lane_gemv", "lane_slot"),
         ),
-        "Tiles of PIM work; the row of tile i is entry ``list`` + i of the row list, plus ``row``: "
-        "one list serves all layers. One that is no row is a bad address. The result of slot s of "
-        "PIM_GEMV g of tile i goes to lane_address + i × lane_tile + g × lane_gemv + s × lane_slot "
-        "(with read = 2 there is one set of results: i is 0).",
-    ),
-    Instruction(
-        Opcode.LIST,
-        (Queue.PIM,),
-        ("list", "entries", *(f"entry_{number}" for number in range(LIST_ENTRIES))),
-        "Entries of the channel's row list, from ``list`` on, get the values in ``entry_0`` and "
-        "those behind it. An earlier GEMV has read what is overwritten, and a later one reads what "
-        "is written; LOAD_PAGES, which reads the list too, is ordered by tokens.",
-        "(entries or list_entries) + 2",
+        "Tiles of PIM work, their rows taken from the row list; the result of slot s of PIM_GEMV g "
+        "of tile i goes to lane_address + i × lane_tile + g × lane_gemv + s × lane_slot (with read "
+        "= 2 there is one set of results: i is 0).",
     ),
     Instruction(
         Opcode.ALLREDUCE,
@@ -572,19 +498,11 @@ def layout(queue: Queue) -> tuple[Field, ...]:
     return HEADER + OPERANDS[queue]
 
 
-def field_bits(queue: Queue, name: str) -> int:
-    """Return the width of a field of a queue's instructions."""
-    return bit_layout(queue)[0][name][1]
-
-
 def bit_layout(queue: Queue) -> tuple[dict[str, tuple[int, int]], int]:
-    """Return the first bit and the width of each field of a queue's instructions, and all bits."""
+    """Return the first bit and the width of each field of a queue's instructions, and their sum."""
     bits: dict[str, tuple[int, int]] = {}
-    start = width = 0
+    start = 0
     for item in layout(queue):
-        if item.over:
-            start = bits[item.over][0]
         bits[item.name] = (start, item.bits)
         start += item.bits
-        width = max(width, start)
-    return bits, width
+    return bits, start

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hw.program.instruction_set import Queue, bit_layout, layout, queue_kind, queue_name
+from hw.program.instruction_set import Queue, layout, queue_kind, queue_name
 from hw.program.instruction_text import format_instruction
 
 __all__ = [
@@ -45,9 +45,9 @@ def stream_of(kind: Queue, records: Sequence[Mapping[str, int]]) -> np.ndarray:
 
 def encode(kind: Queue, stream: np.ndarray) -> np.ndarray:
     """Pack a stream into the bits that the device takes: ``uint64[instructions, words]``."""
-    places, width = bit_layout(kind)
+    width = sum(item.bits for item in layout(kind))
     words = np.zeros((len(stream), -(-width // 64)), dtype=np.uint64)
-    _check_shared_bits(kind, stream)
+    start = 0
     for item in layout(kind):
         value = stream[item.name].astype(np.uint64)
         if len(value) and int(value.max()) >> item.bits:
@@ -56,30 +56,12 @@ def encode(kind: Queue, stream: np.ndarray) -> np.ndarray:
                 f"{item.name} of instruction {index} of queue {kind.name.lower()} must fit "
                 f"{item.bits} bits, not be {int(value[index])}"
             )
-        word, shift = divmod(places[item.name][0], 64)
+        word, shift = divmod(start, 64)
         words[:, word] |= value << np.uint64(shift)
         if shift + item.bits > 64:
             words[:, word + 1] |= value >> np.uint64(64 - shift)
+        start += item.bits
     return words
-
-
-def _check_shared_bits(kind: Queue, stream: np.ndarray) -> None:
-    """Raise ValueError if an instruction has two operands that lie over one another."""
-    places, _width = bit_layout(kind)
-    fields = layout(kind)
-    first = next((i for i, item in enumerate(fields) if item.over), len(fields))
-    for upper in fields[first:]:
-        start, bits = places[upper.name]
-        for lower in fields[:first]:
-            low_start, low_bits = places[lower.name]
-            if start >= low_start + low_bits or low_start >= start + bits:
-                continue
-            both = np.flatnonzero((stream[upper.name] != 0) & (stream[lower.name] != 0))
-            if len(both):
-                raise ValueError(
-                    f"{lower.name} and {upper.name}, which share bits, must not both be set in "
-                    f"instruction {both[0]} of queue {kind.name.lower()}"
-                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +91,9 @@ class Program:
     ----------
     streams
         One array a queue, in the order of their numbers; each ends with END.
+    row_lists
+        One array a channel: DRAM rows of its PIM tiles, which GEMV takes by index, and of pages,
+        which LOAD_PAGES does.
     inputs
         Bytes that the device writes into its memory channels before it starts.
     outputs
@@ -118,6 +103,7 @@ class Program:
     """
 
     streams: list[np.ndarray]
+    row_lists: list[np.ndarray]
     inputs: list[tuple[Block, bytes]] = field(default_factory=list)
     outputs: dict[str, Block] = field(default_factory=dict)
     labels: list[Label] = field(default_factory=list)
@@ -154,6 +140,7 @@ class Program:
             "labels": [[x.name, x.sub_batch, x.layer, x.request] for x in self.labels],
         }
         arrays = {f"stream{i}": stream for i, stream in enumerate(self.streams)}
+        arrays |= {f"rows{i}": rows for i, rows in enumerate(self.row_lists)}
         data = b"".join(content for _, content in self.inputs)
         arrays |= {"meta": np.array(json.dumps(meta)), "data": np.frombuffer(data, np.uint8)}
         np.savez_compressed(path, allow_pickle=False, **arrays)
@@ -164,14 +151,15 @@ class Program:
         with np.load(path, allow_pickle=False) as file:
             meta = json.loads(str(file["meta"]))
             data = file["data"].tobytes()
-            queues = sum(name.startswith("stream") for name in file.files)
+            channels = sum(name.startswith("rows") for name in file.files)
             inputs, start = [], 0
             for entry in meta["inputs"]:
                 block = Block(*entry)
                 inputs.append((block, data[start : start + block.nbytes]))
                 start += block.nbytes
             return cls(
-                streams=[file[f"stream{i}"] for i in range(queues)],
+                streams=[file[f"stream{i}"] for i in range(Queue.PIM + channels)],
+                row_lists=[file[f"rows{i}"] for i in range(channels)],
                 inputs=inputs,
                 outputs={name: Block(*entry) for name, entry in meta["outputs"].items()},
                 labels=[Label(*entry) for entry in meta["labels"]],

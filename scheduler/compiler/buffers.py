@@ -3,7 +3,6 @@
 from bisect import bisect_right
 from dataclasses import dataclass
 
-from hw.program.instruction_set import locate
 from scheduler.compiler.builder import Region
 
 __all__ = ["Buffer", "SpaceAllocator", "round_up"]
@@ -36,7 +35,7 @@ class Buffer:
     @property
     def offset(self) -> int:
         """The offset in its lane buffer, for a buffer that lies in one."""
-        return locate(self.address)[1]
+        return self.address & 0xFFFFF
 
     def part(self, first: int, count: int) -> tuple[Region, ...]:
         """Return the regions that hold ``count`` columns from ``first`` on.

@@ -67,6 +67,7 @@ class ProgramBuilder:
         self._complete: dict[int, int] = {}  # the last vector instruction of another operation
         self._order = 0
         self._labels: dict[Label, int] = {}
+        self.row_lists: list[list[int]] = [[] for _ in range(config.memory.channels)]
         self.inputs: list[tuple[Block, bytes]] = []
         self.outputs: dict[str, Block] = {}
 
@@ -122,6 +123,13 @@ class ProgramBuilder:
         for region in writes:
             region.writer = (queue, index)
             region.readers = {}
+
+    def list_rows(self, channel: int, rows: Iterable[int]) -> int:
+        """Append rows to a channel's row list; return the index of the first."""
+        entries = self.row_lists[channel]
+        start = len(entries)
+        entries += [int(row) for row in rows]
+        return start
 
     def barrier(self) -> None:
         """Let everything that follows, but weight loads, wait for everything so far, but those."""
@@ -186,6 +194,7 @@ class ProgramBuilder:
             streams.append(np.frombuffer(stream, dtype))
         return Program(
             streams=streams,
+            row_lists=[np.array(rows, dtype=np.uint32) for rows in self.row_lists],
             inputs=self.inputs,
             outputs=self.outputs,
             labels=list(self._labels),

@@ -197,11 +197,6 @@ class _Iteration:
         """
         both = len(self.sub_batches) > 1
         for index, sub_batch in enumerate(self.sub_batches):
-            for decode in sub_batch.decodes:
-                name = Label("row list", index, request=decode.request)
-                self.attention.lists.emit(decode, name)
-        self.attention.lists.check()
-        for index, sub_batch in enumerate(self.sub_batches):
             self.dense.embed(
                 sub_batch.tokens, sub_batch.positions, self.buffers[index], Label("embed", index)
             )
@@ -217,6 +212,12 @@ class _Iteration:
         if both:
             self._gemms(1, self.model.shape.layers)
             self._outputs(1)
+        entries = max(len(rows) for rows in self.builder.row_lists)
+        if entries > self.config.npu.row_list_entries:
+            raise ValueError(
+                f"row_list_entries must be at least {entries}, "
+                f"not {self.config.npu.row_list_entries}"
+            )
         return self.builder.finish()
 
     def _gemms(self, index: int, layer: int) -> None:

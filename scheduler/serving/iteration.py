@@ -8,9 +8,8 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scheduler.compiler.attention.kv_rows import KvRows
 from scheduler.serving.balance import least_loaded
-from scheduler.serving.kv_pages import KvPages
+from scheduler.serving.kv_pages import KvPages, KvRows
 from scheduler.serving.mha_latency import PimCosts, mha_latency
 from scheduler.serving.request import Request, State
 from scheduler.serving.sub_batch import partition
@@ -135,7 +134,7 @@ class IterationScheduler:
         if not self.pages.ever_fits(context):
             raise ValueError(
                 f"the context of request {request.number} must fit an empty channel: it takes "
-                f"{self.pages.pages_needed(context)} pages"
+                f"{self.pages.rows_needed(context)} rows"
             )
         if request.number in self._known:
             raise ValueError(f"request {request.number} must not be submitted twice")

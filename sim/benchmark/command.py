@@ -10,8 +10,6 @@ from sim.benchmark.memory.page import page
 from sim.benchmark.memory.rates import figures, print_figures
 from sim.benchmark.memory.starvation import all_waits, print_waits
 from sim.benchmark.memory.sweeps import draw, run_sweeps
-from sim.benchmark.memory.vector_bursts import markdown as cost_markdown
-from sim.benchmark.memory.vector_bursts import print_costs, vector_costs
 from sim.benchmark.npu import accuracy
 from sim.benchmark.npu import page as npu
 
@@ -22,19 +20,16 @@ def main() -> int:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("engines", "memory", "sweeps", "starvation", "vectors", "accuracy", "npu"),
+        choices=("engines", "memory", "sweeps", "starvation", "accuracy", "npu"),
         default="engines",
         help="engines: cycles a second of both simulators; memory: rates and longest waits of a "
         "whole channel of paper, some minutes; sweeps: rates over banks, rows and tFAW, as a "
-        "picture, some ten minutes; starvation: longest waits alone; vectors: what vector bursts "
-        "cost; accuracy: errors of the vector unit's functions, over all inputs about a minute on "
-        "two cores; npu: rates of the tile, sizes of the array, some minutes (default: engines)",
+        "picture, some ten minutes; starvation: longest waits alone; accuracy: errors of the "
+        "vector unit's functions, over all inputs about a minute on two cores; npu: rates of the "
+        "tile, sizes of the array, some minutes (default: engines)",
     )
     parser.add_argument(
-        "--markdown",
-        type=Path,
-        metavar="FILE",
-        help="memory, vectors, accuracy, npu: write the page",
+        "--markdown", type=Path, metavar="FILE", help="memory, accuracy, npu: write the page, too"
     )
     parser.add_argument(
         "--largest",
@@ -71,11 +66,7 @@ def main() -> int:
         path = draw(run_sweeps(console.print), arguments.output)
         console.print(f"wrote {path}")
         return 0
-    if arguments.what == "vectors":
-        costs = vector_costs(announce=console.print)
-        print_costs(console, costs)
-        text = cost_markdown(costs)
-    elif arguments.what == "accuracy":
+    if arguments.what == "accuracy":
         if arguments.sample is not None and arguments.sample < 1:
             parser.error(f"--sample must be positive, not {arguments.sample}")
         lines = accuracy.accuracies(arguments.sample, full=arguments.full)

@@ -6,12 +6,11 @@ import numpy as np
 
 from hw.config import Config
 from hw.protocol.commands import PimOperation, Request
-from hw.protocol.tile_length import bursts_ahead, tile_cycles_on_grid
+from hw.protocol.tile_length import tile_cycles_on_grid
 from sim.channel.compiled_channel import pim_dtype, request_dtype
 
 __all__ = [
     "TileShape",
-    "attention_layer",
     "random_requests",
     "random_runs",
     "sequential_requests",
@@ -183,74 +182,6 @@ def tiles(
     headers["tiles"] = np.diff(np.append(starts, count))
     headers["length"] = tile_cycles_on_grid(config, shape.columns)
     return np.insert(operations, starts * size, headers)
-
-
-def attention_layer(
-    config: Config,
-    requests: int,
-    context: int,
-    heads: int,
-    d_head: int,
-    *,
-    ranks_in_turn: bool = True,
-    ahead: bool = True,
-) -> np.ndarray:
-    """Return the PIM operations of a layer's attention in one channel: logits, then attend.
-
-    Parameters
-    ----------
-    config
-        Of the channel; a row must hold the keys of one head, at least.
-    requests, context, heads, d_head
-        Requests of the channel, tokens of each, heads, and their dimension.
-    ranks_in_turn
-        Whether a bank group is opened in all ranks before the next one in any.
-    ahead
-        Whether bursts of a vector go out within the tiles of the GEMV before it, as the PIM unit
-        sends them (:class:`hw.npu.pim.gemv_sender.GemvSender`), or behind all of them.
-    """
-    logit, attend = TileShape.logit(config, d_head), TileShape.attend(config, d_head)
-    burst = config.memory.burst_bytes // 2
-    pages = context // burst
-    keys, values = logit.gemvs * logit.slots, attend.gemvs  # heads of a row
-    pieces = [(logit, -(-context // config.memory.banks), keys * d_head // burst)] * -(
-        -heads // keys
-    )
-    pieces += [(attend, pages, values * pages)] * -(-heads // values)
-    steps = [
-        (_vector(config, bursts, number % 2), _on_half(tiles(config, count, shape), number % 2))
-        for number, (shape, count, bursts) in enumerate(pieces * requests)
-    ]
-    found = [steps[0][0]]
-    for number, (_burst, operations) in enumerate(steps):
-        following = steps[number + 1][0] if number + 1 < len(steps) else steps[0][0][:0]
-        opens = operations["operation"] == PimOperation.ACTIVATION.value
-        if not ranks_in_turn:
-            count = int(opens.sum())
-            operations["group"][opens] = np.arange(count) % config.memory.groups
-        places = np.full(len(following), len(operations))
-        if ahead:
-            order = (np.cumsum(opens) - 1) % config.memory.groups + 1  # of an activation, from 1
-            point = opens & (order % config.memory.ranks == 0) & (order < config.memory.groups)
-            behind = np.repeat(np.flatnonzero(point) + 1, bursts_ahead(config))[: len(places)]
-            places[: len(behind)] = behind
-        found.append(np.insert(operations, places, following))
-    return np.concatenate(found)
-
-
-def _vector(config: Config, count: int, half: int) -> np.ndarray:
-    """Return a GWRITE of each burst of a vector."""
-    bursts = np.zeros(count, pim_dtype(config))
-    bursts["operation"] = PimOperation.GWRITE.value
-    bursts["half"] = half
-    bursts["offset"] = 2 * np.arange(count) % config.vector_columns
-    return bursts
-
-
-def _on_half(operations: np.ndarray, half: int) -> np.ndarray:
-    """Let the GEMVs of tiles read one half."""
-    operations["half"][operations["operation"] == PimOperation.GEMV.value] = half
-    return operations
 
 
 def with_vector_bursts(

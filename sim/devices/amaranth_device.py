@@ -105,7 +105,7 @@ class SimulatedDevice:
             raise stopped(self._error)
         for block, content in program.inputs:
             self.write(block.channel, block.address, content)
-        streams = pack_program(program)
+        streams = pack_program(self.config, program)
         job = _Run(self.config, program, streams, self.cycles, progress)
         self._job = job
         self._begun = True
@@ -178,6 +178,7 @@ class _Run:
         self._payloads = [
             [int.from_bytes(row.tobytes(), "little") for row in words] for words in streams.words
         ]
+        self._lists = [int.from_bytes(row.tobytes(), "little") for row in streams.row_lists]
         self._pushed = [0] * len(program.streams)
         self.retired = [0] * len(program.streams)
         self._last_event = 0
@@ -192,27 +193,32 @@ class _Run:
     async def run(self, ctx: SimulatorContext, device: hw.device.Device) -> None:
         """Feed the queues until the program is over, has failed or hangs."""
         queues = [getattr(device, f"queue_{q}") for q in range(len(self._payloads))]
+        list_write = Value.cast(device.list_write)
         traces = [Value.cast(getattr(device, f"trace_{c}")) for c in range(self._channels)]
         status, count = Value.cast(device.o_error), Value.cast(device.counters)
         self.before = counters(ctx.get(count))
+        pushed_lists = 0
         watched = [queue.ready for queue in queues]
         watched += [device.start, device.retire, device.o_done, status, *traces]
         while self.end is End.RUNS:
+            listing = pushed_lists < len(self._lists)
+            ctx.set(list_write, self._lists[pushed_lists] if listing else 0)
             offered = []
             for queue, payloads, pushed in zip(queues, self._payloads, self._pushed, strict=True):
-                offered.append(pushed < len(payloads))
+                offered.append(not listing and pushed < len(payloads))
                 ctx.set(queue.valid, offered[-1])
                 if offered[-1]:
                     ctx.set(queue.payload, payloads[pushed])
             _clock, _reset, *seen = await ctx.tick().sample(*watched)
             ready, (start, retire, done, self.status) = seen[: len(queues)], seen[len(queues) :][:4]
+            pushed_lists += listing
             for q, taken in enumerate(ready):
                 self._pushed[q] += offered[q] & taken
             self._note(start, self.started, self._streams.starts)
             self._note(retire, self.retired, self._streams.retires)
             for channel, value in enumerate(seen[len(queues) + 4 :]):
                 self._record(channel, value)
-            over = all(
+            over = not listing and all(
                 retired == len(payloads)
                 for retired, payloads in zip(self.retired, self._payloads, strict=True)
             )

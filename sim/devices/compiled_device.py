@@ -59,6 +59,10 @@ class _Run(ctypes.Structure):
         ("queues", ctypes.c_uint32),
         ("queue", ctypes.POINTER(_QueueState)),
         *((name, ctypes.c_void_p) for name in ("start", "retire", "done", "error")),
+        ("list_write", ctypes.c_void_p),
+        ("list_words", ctypes.c_uint32),
+        ("list", ctypes.c_void_p),
+        *((name, ctypes.c_uint64) for name in ("list_count", "list_pushed")),
         ("channels", ctypes.c_uint32),
         ("trace", ctypes.POINTER(ctypes.c_void_p)),
         ("kinds", ctypes.c_uint32),
@@ -148,7 +152,7 @@ class RtlDevice:
         for block, content in program.inputs:
             self.write(block.channel, block.address, content)
         before = self._counters()
-        streams = pack_program(program)
+        streams = pack_program(self.config, program)
         run = self._prepare(program, streams)
         library = self._design.library
         trace = ctypes.c_void_p(library.trace_create())
@@ -202,6 +206,10 @@ class RtlDevice:
             queues=len(queues),
             queue=queues,
             **{field: design.words(port).ctypes.data for field, port in names.items()},
+            list_write=design.words("list_write").ctypes.data,
+            list_words=design.words("list_write").size,
+            list=streams.row_lists.ctypes.data,
+            list_count=len(streams.row_lists),
             channels=len(channels),
             trace=traces,
             kinds=len(self._kinds),

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+import hw.device
 from hw.config import Config
 from hw.counters import counters_layout
+from hw.npu.memories.row_list import no_row
 from hw.npu.sequencer import Error, error_layout
 from hw.program.bounds import outside
 from hw.program.instruction_set import bit_layout
 from hw.program.program import Program, encode, queue_kind
-from hw.program.row_lists import RowLists
 from sim.device import DeviceError
 
 __all__ = ["HUNG", "Cells", "End", "Streams", "counters", "explain", "pack_program", "stopped"]
@@ -39,24 +40,43 @@ class Streams:
     ----------
     words
         One ``uint32[instructions, words]`` a queue, for its port.
+    row_lists
+        ``uint32[entries, words]``: one write of a row list each, for the port ``list_write``.
     starts, retires
         One ``uint64[instructions]`` a queue: the cycles of the run in which they did.
     """
 
     words: list[np.ndarray]
+    row_lists: np.ndarray
     starts: list[np.ndarray]
     retires: list[np.ndarray]
 
 
-def pack_program(program: Program) -> Streams:
-    """Return the words of a program as the ports of the device take them."""
+def pack_program(config: Config, program: Program) -> Streams:
+    """Return the words of a program as the ports of the device take them.
+
+    A number in a row list that is no row of the channel becomes one that the device knows for such.
+    """
     words = []
     for queue, stream in enumerate(program.streams):
         kind = queue_kind(queue)
         encoded = encode(kind, stream).view(np.uint32)
         words.append(np.ascontiguousarray(encoded[:, : -(-bit_layout(kind)[1] // 32)]))
+    entries = [
+        (channel, index, int(row))
+        for channel, rows in enumerate(program.row_lists)
+        for index, row in enumerate(rows)
+    ]
+    layout = hw.device.list_write_layout(config)
+    size = -(-layout.size // 32)
+    packed = np.zeros((len(entries), size), np.uint32)
+    for place, (channel, index, row) in enumerate(entries):
+        written = min(row, no_row(config))
+        value = layout.const({"valid": 1, "channel": channel, "index": index, "row": written})
+        content = value.as_value().value.to_bytes(4 * size, "little")
+        packed[place] = np.frombuffer(content, np.uint32)
     starts = [np.zeros(len(stream), np.uint64) for stream in program.streams]
-    return Streams(words, starts, [array.copy() for array in starts])
+    return Streams(words, packed, starts, [array.copy() for array in starts])
 
 
 def counters(value: int) -> dict[str, int]:
@@ -105,9 +125,7 @@ def explain(
     if code is Error.ADDRESS:
         # The first of those that run which no memory can take.
         for candidate in range(index, max(index + 1, started[queue])):
-            record = program.streams[queue][candidate]
-            lists = RowLists.before(config, program, int(record["order"]))
-            access = outside(config, queue, record, lists)
+            access = outside(config, queue, program.streams[queue][candidate], program.row_lists)
             if access is not None:
                 index, reason = candidate, f": it {access}"
                 break

@@ -35,6 +35,10 @@ struct Run {
     uint32_t queues;
     QueueState *queue;
     const uint32_t *start, *retire, *done, *error;
+    uint32_t *list_write;
+    uint32_t list_words;
+    const uint32_t *list;
+    uint64_t list_count, list_pushed;
     uint32_t channels;
     const uint32_t *const *trace;
     uint32_t kinds;
@@ -84,9 +88,12 @@ void record(const Run &run, std::vector<uint8_t> &trace, uint32_t channel,
 }
 
 void feed(Run &run) {
+    bool listing = run.list_pushed < run.list_count;
+    for (uint32_t i = 0; i < run.list_words; i++)
+        run.list_write[i] = listing ? run.list[run.list_pushed * run.list_words + i] : 0;
     for (uint32_t q = 0; q < run.queues; q++) {
         QueueState &queue = run.queue[q];
-        bool valid = queue.pushed < queue.count;
+        bool valid = !listing && queue.pushed < queue.count;
         *queue.valid = valid;
         if (valid)
             std::memcpy(queue.payload, queue.stream + queue.pushed * queue.words, 4 * queue.words);
@@ -95,7 +102,8 @@ void feed(Run &run) {
 
 // Look at a cycle's outputs; return whether all queues have ended.
 bool look(Run &run, std::vector<uint8_t> &trace) {
-    bool over = true;
+    bool over = run.list_pushed >= run.list_count;
+    run.list_pushed += !over;
     for (uint32_t q = 0; q < run.queues; q++) {
         QueueState &queue = run.queue[q];
         if (*queue.valid & *queue.ready & 1)

@@ -19,7 +19,6 @@ from hw.program.instruction_set import (
     lane_tile_address,
 )
 from hw.program.program import Block, Program, queue_kind, stream_of
-from hw.program.row_lists import list_records
 from hw.program.tokens import token_masks
 from hw.protocol.commands import Command
 from sim.device import DeviceError
@@ -31,7 +30,6 @@ from sim.reference import Reference
 from sim.trace.command_trace import ACCEPT
 
 QUEUES = Queue.PIM + TINY.memory.channels
-ROW_LISTS = ([5, 900, 6, 7], [11, 12, 13, 1023])
 
 
 class Builder:
@@ -48,16 +46,11 @@ class Builder:
         self.streams[queue].append(fields)
         self.count += 1
 
-    def list(self, channel, rows, signal=()):
-        """Write rows to the first entries of a channel's row list."""
-        (record,) = list_records(0, rows)
-        self(Queue.PIM + channel, signal=signal, **record)
-
-    def program(self, outputs):
+    def program(self, row_lists, outputs):
         for queue in range(QUEUES):
             self(queue, Opcode.END)
         streams = [stream_of(queue_kind(q), fields) for q, fields in enumerate(self.streams)]
-        return Program(streams, outputs=outputs)
+        return Program(streams, [np.array(rows, np.uint32) for rows in row_lists], outputs=outputs)
 
 
 @pytest.fixture(params=[RtlDevice, SimulatedDevice], ids=["compiled", "simulated"])
@@ -164,13 +157,11 @@ def attention(build, channel, out):
         lanes=1 << channel,
         lane_address=0,
     )
-    build.list(channel, ROW_LISTS[channel])
     build(pim, Opcode.VECTOR, wait=[Queue.TAIL], bursts=2, rows=2, lane_stride=32, offset_row=4)
     build(
         *(pim, Opcode.GEMV, (), [Queue.ATTENTION]),
         lane_address=0x100,
         list=channel,
-        row=0,
         tiles=3,
         length=200,
         gemvs=2,
@@ -267,9 +258,12 @@ def vector_instructions(build, out):
     return {f"vector {channel}": Block(channel, out, 0x80 * lines) for channel in range(2)}
 
 
+ROW_LISTS = ([5, 900, 6, 7], [11, 12, 13, 1023])
+
+
 def test_dense_layer_equals_the_reference(device):
     build = Builder()
-    program = build.program(dense(build, 0x8000))
+    program = build.program(ROW_LISTS, dense(build, 0x8000))
     result = check(device, program, [memory(1), memory(2)])
     assert_legal(result)
     assert result.counters["cycles"] == result.cycles
@@ -288,7 +282,7 @@ def test_garbage_beside_a_ragged_tile_reaches_no_result(device):
     activations = dense_0[0x4000 // 2 : 0x4000 // 2 + 32].reshape(4, 8)
     activations[:, 4 + depth :] = nan
     build = Builder()
-    program = build.program(dense(build, 0x8000, depth, columns))
+    program = build.program(ROW_LISTS, dense(build, 0x8000, depth, columns))
     result = check(device, program, contents)
     got = np.frombuffer(result.outputs["dense"], np.uint16).reshape(4, 4)
     assert not got[:, columns:].any()
@@ -298,7 +292,7 @@ def test_garbage_beside_a_ragged_tile_reaches_no_result(device):
 def test_attention_in_both_channels_equals_the_reference(device):
     build = Builder()
     outputs = attention(build, 0, 0x8000) | attention(build, 1, 0x9000)
-    program = build.program(outputs)
+    program = build.program(ROW_LISTS, outputs)
     result = check(device, program, [memory(3), memory(4)])
     assert_legal(result)
     commands = result.trace["command"][result.trace["channel"] == 0].tolist()
@@ -311,7 +305,7 @@ def test_attention_in_both_channels_equals_the_reference(device):
 
 def check_vector_instructions(device):
     build = Builder()
-    program = build.program(vector_instructions(build, 0x8000))
+    program = build.program(ROW_LISTS, vector_instructions(build, 0x8000))
     contents = [memory(3), memory(4)]
     for content in contents:  # logarithms of magnitudes: also what overflows and what vanishes
         content.view(np.uint16)[0x2000 : 0x2000 + 32] = np.arange(32) * 0x07F1 % 0x10000
@@ -338,7 +332,7 @@ def test_every_vector_instruction_on_several_units_equals_the_reference(kind, un
     # From start to retirement, each takes as long as the formula of the instruction table says.
     starts, retires = several.starts[Queue.EPILOGUE], several.retires[Queue.EPILOGUE]
     build = Builder()
-    program = build.program(vector_instructions(build, 0x8000))
+    program = build.program(ROW_LISTS, vector_instructions(build, 0x8000))
     config = TINY.replace(vector_units=units)
     expected = [
         instruction_cycles(config, Queue.EPILOGUE, record)
@@ -377,7 +371,7 @@ def test_instructions_of_the_same_work_overlap_on_the_tile(device):
         lane_address=0x400,
     )
     outputs = {"softmax": Block(0, 0x8000, 64)}
-    result = check(device, build.program(outputs), [memory(3), memory(4)])
+    result = check(device, build.program(ROW_LISTS, outputs), [memory(3), memory(4)])
     starts = result.starts[Queue.ATTENTION][:4].astype(int)
     issue = issue_cycles(TINY, Opcode.SOFTMAX, function=0, rows=1, n=8, m=0)
     assert np.diff(starts).tolist() == [issue] * 3
@@ -388,7 +382,7 @@ def test_programs_run_one_after_the_other(device):
     for seed in (5, 6):
         build = Builder()
         outputs = dense(build, 0x8000) | attention(build, 0, 0xA000)
-        program = build.program(outputs)
+        program = build.program(ROW_LISTS, outputs)
         results.append(check(device, program, [memory(seed), memory(seed + 10)]))
     assert_legal(*results)
 
@@ -411,7 +405,7 @@ def test_no_request_follows_a_completion_within_the_links(device):
         lanes=1,
         lane_address=0,
     )
-    result = check(device, build.program({}), [memory(7), memory(8)])
+    result = check(device, build.program(([], []), {}), [memory(7), memory(8)])
     channel = result.trace[result.trace["channel"] == 0]
     read = channel["cycle"][channel["command"] == Command.RD.value][0]
     accepted = channel["cycle"][(channel["command"] == ACCEPT) & (channel["kind"] == 1)][0]
@@ -436,7 +430,6 @@ def test_stores_are_complete_when_accepted_and_in_the_cells_at_the_end(device):
         lane_address=loaded,
         **whole,
     )
-    build.list(0, [row // (TINY.memory.banks * TINY.memory.row_bytes)])
     build(pim, Opcode.VECTOR, wait=[Queue.STORE], bursts=2, rows=1)
     build(
         *(pim, Opcode.GEMV, (), [Queue.STORE]),
@@ -451,7 +444,7 @@ def test_stores_are_complete_when_accepted_and_in_the_cells_at_the_end(device):
     build(Queue.STORE, Opcode.STORE, [Queue.TAIL], address=0x8000, lane_address=loaded, **whole)
     build(Queue.STORE, Opcode.STORE, [pim], address=0x9000, lane_address=results, **whole)
     outputs = {"again": Block(0, 0x8000, TINY.memory.row_bytes), "results": Block(0, 0x9000, 16)}
-    program = build.program(outputs)
+    program = build.program([[row // (TINY.memory.banks * TINY.memory.row_bytes)], []], outputs)
     result = check(device, program, [memory(3), memory(4)])
     assert_legal(result)
     channel = result.trace[result.trace["channel"] == 0]
@@ -469,12 +462,9 @@ def test_stores_are_complete_when_accepted_and_in_the_cells_at_the_end(device):
 def test_a_paged_tail_is_gathered_from_the_pages_of_each_channel(device):
     # Keys of two heads of 16 elements, of the second one: a token a bank, four tokens a page.
     build, head = Builder(), 32
-    layer = 5  # what is added to each entry
-    rows = ([900, 6, 7, 5], [1023, 12, 9, 11])
-    for channel in range(2):
-        build.list(channel, [row - layer for row in rows[channel]], signal=[Queue.TAIL])
+    rows = ([900, 6, 7, 5], [1023, 12, 0, 11])
     build(
-        *(Queue.TAIL, Opcode.LOAD_PAGES, [Queue.PIM, Queue.PIM + 1], [Queue.STORE]),
+        *(Queue.TAIL, Opcode.LOAD_PAGES, (), [Queue.STORE]),
         address=head,
         bursts=head // TINY.memory.burst_bytes,
         rows=TINY.memory.banks,
@@ -484,7 +474,6 @@ def test_a_paged_tail_is_gathered_from_the_pages_of_each_channel(device):
         lane_stride=head,
         pages=3,
         list=1,
-        row=layer,
     )
     nbytes = 3 * TINY.memory.banks * head
     for channel in range(2):
@@ -498,7 +487,7 @@ def test_a_paged_tail_is_gathered_from_the_pages_of_each_channel(device):
         )
     outputs = {f"tail {channel}": Block(channel, 0x8000, nbytes) for channel in range(2)}
     contents = [memory(3), memory(4)]
-    result = check(device, build.program(outputs), contents)
+    result = check(device, build.program(rows, outputs), contents)
     assert_legal(result)
     for channel, content in enumerate(contents):
         pages = content.reshape(TINY.memory.rows, TINY.memory.banks, TINY.memory.row_bytes)[
@@ -522,7 +511,7 @@ def test_address_outside_of_a_memory_stops_the_device(device):
     with pytest.raises(
         DeviceError, match=r"^address in epilogue\[0\] FUNCTION rows=1 n=4 a=0x8000: it "
     ):
-        device.run(build.program({}))
+        device.run(build.program(([], []), {}))
 
 
 def test_both_engines_give_the_same_in_the_same_cycles(powered):
@@ -534,7 +523,7 @@ def test_both_engines_give_the_same_in_the_same_cycles(powered):
             for place, part in enumerate(parts):
                 where = (0x8000 + 0x2000 * place,) if part is dense else (place, 0xA000)
                 outputs |= part(build, *where)
-            program = build.program(outputs)
+            program = build.program(ROW_LISTS, outputs)
             contents = [memory(3), memory(4)]
             compiled, simulated = (check(device, program, contents) for device in devices)
             assert compiled.outputs == simulated.outputs

@@ -36,6 +36,24 @@ def wired(monkeypatch):
     return device, parts, top
 
 
+def test_row_list_write_goes_to_the_channel_that_it_names(simulate, wired):
+    device, parts, top = wired
+
+    async def bench(ctx):
+        (tile,) = parts["Tile"]
+        for valid in (0, 1):
+            for channel in range(4):
+                written = {"channel": channel, "index": 7 + channel, "row": 900 + channel}
+                ctx.set(device.list_write, {"valid": valid, **written})
+                for other in range(4):
+                    listed = getattr(tile, f"list_write_{other}")
+                    assert ctx.get(listed.enable) == (valid and other == channel)
+                listed = getattr(tile, f"list_write_{channel}")
+                assert (ctx.get(listed.index), ctx.get(listed.row)) == (7 + channel, 900 + channel)
+
+    simulate(top, bench)
+
+
 def test_write_is_answered_when_its_channel_accepts_it(simulate, wired):
     _device, parts, top = wired
     kinds = {0: Request.READ, 1: Request.WRITE, 2: None, 3: None, 4: None}  # tile, gwrite, forward

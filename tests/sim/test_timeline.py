@@ -25,7 +25,8 @@ def make(instructions):
         streams.append(stream)
         starts.append(np.array([entry[3] for entry in mine], np.int64))
         retires.append(np.array([entry[4] for entry in mine], np.int64))
-    program = Program(streams=streams, labels=LABELS)
+    rows = [np.zeros(0, np.uint32)] * CHANNELS
+    program = Program(streams=streams, row_lists=rows, labels=LABELS)
     return program, SimpleNamespace(starts=starts, retires=retires)
 
 

@@ -9,7 +9,6 @@ from hw.config import TileConfig
 from hw.interconnect import head_layout
 from hw.npu.dma.page_walk import PageWalk
 from hw.npu.memories.row_list import RowListSignature
-from hw.program.instruction_set import Queue, field_bits
 from hw.protocol.address_map import split_address
 from hw.protocol.commands import Request, request_layout
 
@@ -20,7 +19,7 @@ WINDOW = 128
 
 
 class Engine(enum.Enum, shape=2):
-    """Engines of a lane, by the numbers of the queues that they serve, and what they move."""
+    """Engines of a lane, and the load queues and memories that they serve."""
 
     LOAD = 0  #: channel to weight ring
     TAIL = 1  #: channel to lane buffer
@@ -47,21 +46,23 @@ def descriptor_layout(engine: Engine) -> data.StructLayout:
     """Shape of a transfer: ``rows`` rows of ``bursts`` bursts, ``stride`` bytes apart.
 
     ``place`` and ``place_stride`` are bytes of the lane buffer; for the ring, ``place`` is the
-    first stripe, and stripes follow one another.
+    first stripe, and stripes follow one another. The transfer is empty unless ``enable`` is set.
 
     A tail may be ``paged``: its rows are repeated in each of ``pages`` pages, which are named by
-    the entries of the channel's row list from ``list`` on, with ``row`` added to each, and
-    ``address`` counts from the start of the page. A page is a row of all banks. In the lane buffer
-    rows go on from page to page.
+    the entries of the channel's row list from ``list`` on, and ``address`` counts from the start of
+    the page. A page is a row of all banks. In the lane buffer rows go on from page to page.
     """
     fields = {
-        name: field_bits(Queue.TAIL, name) for name in ("address", "bursts", "rows", "stride")
+        "address": 30,
+        "bursts": 12,
+        "rows": 12,
+        "stride": 30,
+        "place": 20,
+        "place_stride": 20,
+        "enable": 1,
     }
-    fields["place"] = field_bits(Queue.TAIL, "lane_address")
-    fields["place_stride"] = field_bits(Queue.TAIL, "lane_stride")
     if engine is Engine.TAIL:
-        fields["paged"] = 1
-        fields |= {name: field_bits(Queue.TAIL, name) for name in ("pages", "list", "row")}
+        fields |= {"paged": 1, "pages": 12, "list": 16}
     return data.StructLayout(fields)
 
 
@@ -96,7 +97,7 @@ class DmaEngine(wiring.Component):
         Pulse: the oldest descriptor is complete.
     bad_address : ``Out(1)``
         The next burst lies outside of the channel, its page or the lane buffer, or is not aligned,
-        or an entry of the row list is outside of it or leads to no row; the engine stays there.
+        or an entry of the row list is outside of it or names no row; the engine stays there.
     """
 
     def __init__(self, config: TileConfig, engine: Engine):
@@ -129,11 +130,9 @@ class DmaEngine(wiring.Component):
         active = Signal()
         empty = Signal()
         now = Signal(layout)  # the transfer
-        address_bits, place_bits = len(now.address) + 1, len(now.place) + 1
-        address = Signal(address_bits)  # in the channel, or in the page
-        row_address = Signal(address_bits)
-        place, row_place = Signal(place_bits), Signal(place_bits)
-        bursts_left, rows_left = Signal.like(now.bursts), Signal.like(now.rows)
+        address, row_address = Signal(31), Signal(31)  # in the channel, or in the page
+        place, row_place = Signal(21), Signal(21)
+        bursts_left, rows_left = Signal(12), Signal(12)
         row_ends, page_ends, ends = Signal(), Signal(), Signal()
         step = Signal()
         number, room = self._window(m, step, empty, ends)
@@ -145,7 +144,6 @@ class DmaEngine(wiring.Component):
             m.d.comb += [
                 walk.start.eq(descriptors.r_en & descriptors.r_rdy & following.paged),
                 walk.list.eq(following.list),
-                walk.offset.eq(following.row),
                 walk.pages.eq(following.pages),
                 walk.next.eq(step & page_ends & ~ends),
             ]
@@ -195,7 +193,7 @@ class DmaEngine(wiring.Component):
             nothing = (following.bursts == 0) | (following.rows == 0) | no_pages
             m.d.sync += [
                 active.eq(descriptors.r_rdy),
-                empty.eq(nothing),
+                empty.eq(~following.enable | nothing),
                 now.eq(following),
                 address.eq(following.address),
                 row_address.eq(following.address),

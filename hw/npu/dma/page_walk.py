@@ -15,13 +15,13 @@ class PageWalk(wiring.Component):
     """Takes the pages of a transfer from consecutive entries of the row list, one ahead.
 
     The first page is there two cycles after :attr:`start`, each later one in the cycle after
-    :attr:`next`, which may be high in every cycle. The page is a register behind the adder of entry
-    and offset: nothing that depends on it waits for the list.
+    :attr:`next`, which may be high in every cycle. The page is a register: nothing that depends on
+    it waits for the list.
 
     Members
     -------
-    start, list, offset, pages : ``In(1)``, ``In(16)``, ``In(16)``, ``In(12)``
-        A transfer of so many pages begins, from that entry on; to each entry the offset is added.
+    start, list, pages : ``In(1)``, ``In(16)``, ``In(12)``
+        A transfer of so many pages begins, from that entry on.
     next : ``In(1)``
         To the next page.
     rows : ``Out(RowListSignature(config))``
@@ -33,7 +33,7 @@ class PageWalk(wiring.Component):
     last : ``Out(1)``
         It is the last one of the transfer.
     outside : ``Out(1)``
-        Its entry is outside of the list, or it is no row.
+        Its entry is outside of the list, or names no row.
     """
 
     def __init__(self, config: TileConfig):
@@ -42,7 +42,6 @@ class PageWalk(wiring.Component):
             {
                 "start": In(1),
                 "list": In(16),
-                "offset": In(16),
                 "pages": In(12),
                 "next": In(1),
                 "rows": Out(RowListSignature(config)),
@@ -57,8 +56,7 @@ class PageWalk(wiring.Component):
         m = Module()
         entry = Signal(17)  # of the page
         left = Signal(12)  # pages, this one included
-        offset = Signal(16)
-        row = Signal(18)
+        row = Signal.like(self.rows.row)
         fetched = Signal()  # the first entry of a transfer is read in this cycle
 
         # While a page is in use, the entry behind it is at the output of the list.
@@ -66,9 +64,9 @@ class PageWalk(wiring.Component):
         m.d.comb += self.rows.index.eq(Mux(self.start, self.list, following))
         m.d.sync += fetched.eq(self.start)
         with m.If(fetched | self.next):
-            m.d.sync += row.eq(self.rows.row + offset)
+            m.d.sync += row.eq(self.rows.row)
         with m.If(self.start):
-            m.d.sync += [entry.eq(self.list), left.eq(self.pages), offset.eq(self.offset)]
+            m.d.sync += [entry.eq(self.list), left.eq(self.pages)]
         with m.Elif(self.next):
             m.d.sync += [entry.eq(entry + 1), left.eq(left - 1)]
 
@@ -76,9 +74,6 @@ class PageWalk(wiring.Component):
             self.ready.eq(~fetched),
             self.page.eq(row),
             self.last.eq(left == 1),
-            self.outside.eq(
-                entry[exact_log2(self._config.npu.row_list_entries) :].any()
-                | row[exact_log2(self._config.memory.rows) :].any()
-            ),
+            self.outside.eq(entry[exact_log2(self._config.npu.row_list_entries) :].any() | row[-1]),
         ]
         return m

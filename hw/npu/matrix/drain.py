@@ -91,10 +91,10 @@ class Drain(wiring.Component):
             m.d.sync += [waiting.eq(1), following.eq(self.i.payload)]
 
         # Stage 1: read a row.
-        address = Signal(len(following.address) + 1)  # the carry is kept, to be refused
-        stride = Signal.like(following.stride)
+        address = Signal(28)
+        stride = Signal(20)
         row_format = Signal(Format)
-        columns = Signal.like(following.columns)
+        columns = Signal(11)
         m.d.comb += [self.read.eq(left != 0), self.read_last.eq(left == 1)]
         with m.If(self.read):
             m.d.sync += [

@@ -94,9 +94,9 @@ class GemmFeeder(wiring.Component):
             m.d.sync += [waiting.eq(1), following.eq(self.i.payload)]
 
         # Stage 1: the address of a row.
-        left = Signal.like(following.rows)  # rows, this one included
-        address = Signal(len(following.address) + 1)  # the carry is kept, to be refused
-        stride = Signal.like(following.stride)
+        left = Signal(10)  # rows, this one included
+        address = Signal(28)
+        stride = Signal(20)
         row = Signal(GemmRow)
         depth = Signal.like(self.depth)
         m.d.comb += [row.valid.eq(left != 0), row.last.eq(left == 1)]

@@ -1,4 +1,4 @@
-"""Row list: the table of a channel's pages, written by LIST."""
+"""Row list: the table of a channel's pages that the host writes before a program."""
 
 from amaranth.hdl import *
 from amaranth.lib import data, wiring
@@ -7,11 +7,16 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import TileConfig
 
-__all__ = ["RowList", "RowListSignature", "list_layout"]
+__all__ = ["RowList", "RowListSignature", "list_layout", "no_row"]
+
+
+def no_row(config: TileConfig) -> int:
+    """Return what stands in an entry for a number that is no row of the channel: the largest."""
+    return 2 * config.memory.rows - 1
 
 
 def list_layout(config: TileConfig) -> data.StructLayout:
-    """Shape of a write of the row list.
+    """Shape of a write of a channel's row list.
 
     A row has one bit more than it needs: where that is set, the entry names no row, and what uses
     it has a bad address.
@@ -44,9 +49,8 @@ class RowListSignature(wiring.Signature):
 class RowList(wiring.Component):
     """Rows of a channel: of its PIM tiles, for GEMV, and the pages of LOAD_PAGES.
 
-    A page is the same row of all banks. Both users have a read port of their own, and add an
-    operand of theirs to what they read. What is written in a cycle is read from the next one on;
-    who writes what another one reads is for the queues to say.
+    A page is the same row of all banks. Both users have a read port of their own. The host must not
+    write entries that an instruction uses.
 
     Members
     -------

@@ -8,13 +8,13 @@ from amaranth.utils import exact_log2
 from hw.config import TileConfig
 from hw.npu.memories.tile_memory import ReadSignature, TileMemory, WriteSignature
 from hw.npu.vector.ports import NumberFormat, OperandSignature, ResultSignature
-from hw.program.instruction_set import LANE_OFFSET_BITS, LANE_SPACE
+from hw.program.instruction_set import LANE_SPACE
 
 __all__ = ["LaneSignature", "TileMemories"]
 
 #: Where a tile address has the channel of a lane buffer.
+_CHANNEL = slice(20, 27)
 _LANE = exact_log2(LANE_SPACE)
-_CHANNEL = slice(LANE_OFFSET_BITS, _LANE)
 
 
 class LaneSignature(wiring.Signature):

@@ -7,21 +7,27 @@ from amaranth.utils import exact_log2
 
 from hw.config import TileConfig
 from hw.npu.instruction import operand_layout
-from hw.program.instruction_set import Queue, field_bits
+from hw.program.instruction_set import Queue
 
 __all__ = ["ResultWriter"]
 
 #: GEMV instructions whose results may be outstanding (chosen).
 OUTSTANDING = 4
 
-_OPERANDS = ("lane_address", "lane_tile", "lane_gemv", "lane_slot", "tiles", "gemvs", "slots")
-_BITS = {name: field_bits(Queue.PIM, name) for name in _OPERANDS}
-
-#: Bits of a count of ended tiles: modulo that, no outstanding instruction is half a turn behind.
-_END_BITS = _BITS["tiles"] + exact_log2(OUTSTANDING) + 2
-
-#: What is kept of a GEMV: ``end`` is the number of tiles, modulo 2²⁰, that end before or with it.
-_RECORD = data.StructLayout({**_BITS, "read": 1, "end": _END_BITS})
+#: What is kept of a GEMV: ``end`` is the number of tiles, modulo 2¹⁶, that end before or with it.
+_RECORD = data.StructLayout(
+    {
+        "lane_address": 20,
+        "lane_tile": 20,
+        "lane_gemv": 20,
+        "lane_slot": 20,
+        "tiles": 16,
+        "gemvs": 6,
+        "slots": 6,
+        "read": 1,
+        "end": 16,
+    }
+)
 
 
 class ResultWriter(wiring.Component):
@@ -69,7 +75,7 @@ class ResultWriter(wiring.Component):
         )
 
         # Remember an instruction, and how many tiles will have ended with it.
-        end = Signal(_END_BITS)
+        end = Signal(16)
         following = data.View(_RECORD, records.w_data)
         for name in ("lane_address", "lane_tile", "lane_gemv", "lane_slot", "gemvs", "slots"):
             m.d.comb += following[name].eq(self.i.payload[name])
@@ -85,11 +91,10 @@ class ResultWriter(wiring.Component):
 
         # Offsets from lane_address: of the tile, of the PIM_GEMV in it, of the slot in that.
         record = data.View(_RECORD, records.r_data)
-        place_bits = _BITS["lane_address"] + 1
-        tile, gemv, slot = Signal(place_bits), Signal(place_bits), Signal(place_bits)
+        tile, gemv, slot = Signal(21), Signal(21), Signal(21)
         burst = Signal(range(config.result_bursts))
         tiles, gemvs, slots = Signal(16), Signal(6), Signal(6)  # counted up to the record's
-        place = Signal(place_bits + 1)
+        place = Signal(22)
         last_burst, last_slot, last_gemv, last_tile = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             place.eq(record.lane_address + slot + (burst << burst_bits)),
@@ -124,11 +129,11 @@ class ResultWriter(wiring.Component):
                 m.d.sync += [slot.eq(slot + record.lane_slot), slots.eq(slots + 1)]
 
         # Completion.
-        ended = Signal(_END_BITS)
+        ended = Signal(16)
         all_ended = Signal()
         complete = Signal()
         m.d.comb += [
-            all_ended.eq(~(ended - record.end)[_END_BITS - 1]),
+            all_ended.eq(~(ended - record.end)[15]),
             complete.eq(records.r_rdy & Mux(record.read, self.result & last_tile, all_ended)),
             records.r_en.eq(complete),
         ]

@@ -8,9 +8,8 @@ from amaranth.utils import exact_log2
 from hw.config import TileConfig
 from hw.interconnect import head_layout
 from hw.npu.instruction import operand_layout
-from hw.npu.memories.row_list import RowListSignature, list_layout
+from hw.npu.memories.row_list import RowListSignature
 from hw.npu.pim.gemv_sender import GemvSender
-from hw.npu.pim.list_writer import ListWriter
 from hw.npu.pim.result_writer import ResultWriter
 from hw.npu.pim.vector_sender import VectorSender
 from hw.program.instruction_set import Opcode, Queue
@@ -28,28 +27,22 @@ class PimUnit(wiring.Component):
     for GEMV a HEADER, then for each tile an ACTIVATION a bank group, its GEMVs, a PRECHARGE. An
     instruction is taken when all operations of the one before it have been sent, but results of up
     to four earlier GEMVs may be outstanding; its first operation can go out in the next cycle.
-    A VECTOR gives way to a STORE at the lane buffer's read port. A LIST takes its place in that
-    order too: a GEMV whose operations have been sent has read its rows.
+    A VECTOR gives way to a STORE at the lane buffer's read port.
 
-    One thing may go ahead: a VECTOR into the half that the GEMV being sent does not read is taken
-    at once, and its bursts go out within the tiles of that GEMV, where
-    :class:`~hw.npu.pim.gemv_sender.GemvSender` yields to them; what is left goes behind the last
-    tile. While a STORE keeps the port from such a burst, the tile waits with it.
-
-    VECTOR is complete when its last burst has been read and sent, LIST when its last entry is
-    written, GEMV when its last result is in the lane buffer (with ``read`` = 0: when the last tile
-    has ended); ``done`` is high in the cycle after. Nothing is complete without work: a VECTOR
-    without bursts and a GEMV without tiles or PIM_GEMV commands are refused as bad addresses are.
+    VECTOR is complete when its last burst has been read and sent, GEMV when its last result is in
+    the lane buffer (with ``read`` = 0: when the last tile has ended); ``done`` is high in the cycle
+    after. Nothing is complete without work: a VECTOR without bursts and a GEMV without tiles or
+    PIM_GEMV commands are refused as bad addresses are.
 
     Members
     -------
     i : ``In(stream.Signature(operand_layout(Queue.PIM)))``
         Instructions.
-    done : ``Out(3)``
-        Pulses: the oldest VECTOR (bit 0), GEMV (bit 1), LIST (bit 2) is complete.
+    done : ``Out(2)``
+        Pulses: the oldest VECTOR (bit 0), the oldest GEMV (bit 1) is complete.
     bad_address : ``Out(1)``
         Something outside of a memory is addressed; the unit stays there.
-    rows, list_write : ``Out(RowListSignature(config))``, ``Out(list_layout(config))``
+    rows : ``Out(RowListSignature(config))``
         To the row list.
     o_pim : ``Out(stream.Signature(head_layout(pim_layout(config))))``
         Operations, to the link.
@@ -73,10 +66,9 @@ class PimUnit(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(operand_layout(Queue.PIM))),
-                "done": Out(3),
+                "done": Out(2),
                 "bad_address": Out(1),
                 "rows": Out(RowListSignature(config)),
-                "list_write": Out(list_layout(config)),
                 "o_pim": Out(stream.Signature(head_layout(pim_layout(config)))),
                 "read_busy": In(1),
                 "read": Out(access),
@@ -91,39 +83,29 @@ class PimUnit(wiring.Component):
         m.submodules.vectors = vectors = VectorSender(self._config)
         m.submodules.gemvs = gemvs = GemvSender(self._config)
         m.submodules.results = results = ResultWriter(self._config)
-        m.submodules.lists = lists = ListWriter(self._config)
 
         # Instructions, one at a time.
-        is_gemv = self.i.payload.opcode == Opcode.GEMV
         is_vector = self.i.payload.opcode == Opcode.VECTOR
-        free, ahead, taken = Signal(), Signal(), Signal()
+        free = Signal()
         m.d.comb += [
-            free.eq(vectors.i.ready & gemvs.i.ready & lists.i.ready),
-            ahead.eq(is_vector & vectors.i.ready & (self.i.payload.half != gemvs.half)),
-            self.i.ready.eq(ahead | (free & (~is_gemv | results.i.ready))),
-            taken.eq(self.i.valid & self.i.ready),
-            vectors.i.valid.eq(taken & is_vector),
-            gemvs.i.valid.eq(taken & is_gemv),
-            results.i.valid.eq(self.i.valid & free & is_gemv),
-            lists.i.valid.eq(taken & (self.i.payload.opcode == Opcode.LIST)),
+            free.eq(vectors.i.ready & gemvs.i.ready),
+            self.i.ready.eq(free & (is_vector | results.i.ready)),
+            vectors.i.valid.eq(self.i.valid & self.i.ready & is_vector),
+            gemvs.i.valid.eq(self.i.valid & self.i.ready & ~is_vector),
+            results.i.valid.eq(self.i.valid & free & ~is_vector),
         ]
-        m.d.comb += [unit.i.payload.eq(self.i.payload) for unit in (vectors, gemvs, results, lists)]
+        m.d.comb += [unit.i.payload.eq(self.i.payload) for unit in (vectors, gemvs, results)]
 
         # Operations: the senders share what GWRITE and GEMV both have.
-        bursts_turn = Signal()
         m.d.comb += [
-            bursts_turn.eq(gemvs.i.ready | gemvs.yields),
-            gemvs.burst.eq(vectors.o.valid),
-            gemvs.burst_sent.eq(vectors.o.valid & vectors.o.ready),
-            self.o_pim.valid.eq(Mux(bursts_turn, vectors.o.valid & ~self.read_busy, gemvs.o.valid)),
-            vectors.o.ready.eq(bursts_turn & self.o_pim.ready & ~self.read_busy),
+            self.o_pim.valid.eq((vectors.o.valid & ~self.read_busy) | gemvs.o.valid),
+            vectors.o.ready.eq(self.o_pim.ready & ~self.read_busy),
             gemvs.o.ready.eq(self.o_pim.ready),
             self.o_pim.payload.eq(gemvs.o.payload),
             self.read.eq(vectors.read),
-            self.list_write.eq(lists.write),
         ]
         wiring.connect(m, gemvs.rows, wiring.flipped(self.rows))
-        with m.If(bursts_turn):
+        with m.If(vectors.o.valid):
             m.d.comb += [
                 self.o_pim.payload[name].eq(vectors.o.payload[name])
                 for name in ("operation", "half", "offset")
@@ -134,10 +116,8 @@ class PimUnit(wiring.Component):
             results.result.eq(self.result),
             results.pim_done.eq(self.pim_done),
             self.write.eq(results.write),
-            self.done.eq(Cat(vectors.done, results.done, lists.done)),
-            self.bad_address.eq(
-                Cat(unit.bad_address for unit in (vectors, gemvs, results, lists)).any()
-            ),
+            self.done.eq(Cat(vectors.done, results.done)),
+            self.bad_address.eq(vectors.bad_address | gemvs.bad_address | results.bad_address),
         ]
 
         return m

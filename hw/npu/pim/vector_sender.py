@@ -8,7 +8,7 @@ from amaranth.utils import exact_log2
 from hw.config import TileConfig
 from hw.interconnect import head_layout
 from hw.npu.instruction import operand_layout
-from hw.program.instruction_set import Queue, field_bits
+from hw.program.instruction_set import Queue
 from hw.protocol.commands import PimOperation, pim_layout
 
 __all__ = ["VectorSender"]
@@ -56,15 +56,10 @@ class VectorSender(wiring.Component):
         # The burst that is next; carries out of the fields' widths are kept, to be refused.
         active = Signal()
         half = Signal()
-        bits = {name: field_bits(Queue.PIM, name) for name in ("lane_stride", "offset_row")}
-        bits |= {name: field_bits(Queue.PIM, name) for name in ("rows", "bursts")}
-        place_bits = field_bits(Queue.PIM, "lane_address") + 1
-        offset_bits = field_bits(Queue.PIM, "offset") + 1
-        lane_stride, offset_row = Signal(bits["lane_stride"]), Signal(bits["offset_row"])
-        place, row_place = Signal(place_bits), Signal(place_bits)
-        offset, row_offset = Signal(offset_bits), Signal(offset_bits)
-        rows_left = Signal(bits["rows"])
-        bursts, bursts_left = Signal(bits["bursts"]), Signal(bits["bursts"])
+        lane_stride, offset_row, bursts = Signal(20), Signal(12), Signal(12)
+        place, row_place = Signal(21), Signal(21)
+        offset, row_offset = Signal(13), Signal(13)
+        rows_left, bursts_left = Signal(8), Signal(12)
         sent, ends = Signal(), Signal()
         nothing = (rows_left == 0) | (bursts_left == 0)
         m.d.comb += [

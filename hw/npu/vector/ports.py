@@ -3,7 +3,6 @@
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import Out
 
-from hw.program.instruction_set import TILE_ADDRESS_BITS as ADDRESS_BITS
 from hw.program.instruction_set import Format
 
 __all__ = [
@@ -14,6 +13,9 @@ __all__ = [
     "OperandSignature",
     "ResultSignature",
 ]
+
+#: Width of a tile address.
+ADDRESS_BITS = 28
 
 #: Instructions of the vector unit that may be at work at once (chosen).
 CONTEXTS = 4

@@ -9,7 +9,6 @@ from hw.program.instruction_set import Opcode, Queue
 from hw.program.program import Label
 from scheduler.compiler.attention.buffers import Decode, WorkBuffers
 from scheduler.compiler.attention.kv_geometry import KvGeometry
-from scheduler.compiler.attention.kv_lists import KvLists
 from scheduler.compiler.attention.pim_tile import tile_cycles
 from scheduler.compiler.attention.value_tail import ValueTail
 from scheduler.compiler.buffers import Buffer
@@ -34,8 +33,7 @@ class AttentionCompiler:
         self.builder = builder
         self.geometry = KvGeometry.of(config, shape)
         self.layout = QkvLayout(shape, self.geometry.group_heads)
-        self.lists = KvLists(config, self.geometry, builder)
-        self.tail = ValueTail(config, shape, builder, self.lists)
+        self.tail = ValueTail(config, shape, builder)
         self._half = [0] * config.memory.channels
         self._keys: dict[tuple[int, int], list[tuple[range, Region]]] = {}
 
@@ -51,7 +49,7 @@ class AttentionCompiler:
             region = Region("keys")
             stored.append((piece.heads, region))
             column = layout.key_column(piece.heads.start)
-            row = decode.rows.row(layer, decode.rows.k_pages[piece.part, page])
+            row = int(decode.k_rows[layer, piece.part, page])
             self.builder.emit(
                 Queue.STORE,
                 Opcode.STORE,
@@ -109,8 +107,9 @@ class AttentionCompiler:
                 writes=work.logits.part(*self._queries(piece.heads)),
                 lane_address=work.logits.offset + piece.heads.start * sharing * shape.context * 4,
                 half=half,
-                list=self.lists.keys(decode, piece.part),
-                row=decode.rows.start(layer),
+                list=self.builder.list_rows(
+                    decode.channel, decode.k_rows[layer, piece.part, :tiles]
+                ),
                 tiles=tiles,
                 length=tile_cycles(config, len(piece.heads), sharing, k, True),
                 gemvs=len(piece.heads),
@@ -167,6 +166,11 @@ class AttentionCompiler:
                 half = self._next_half(decode.channel)
                 columns = taken // config.mac_lanes
                 last = start + taken == tokens
+                pages = decode.v_rows[
+                    layer,
+                    piece.part,
+                    start // geometry.v_tokens : (start + taken) // geometry.v_tokens,
+                ]
                 self.builder.emit(
                     queue,
                     Opcode.VECTOR,
@@ -186,9 +190,8 @@ class AttentionCompiler:
                     writes=work.result.part(first, count),
                     lane_address=work.result.offset + first * shape.d_head * 4,
                     half=half,
-                    list=self.lists.values(decode, piece.part) + start // geometry.v_tokens,
-                    row=decode.rows.start(layer),
-                    tiles=taken // geometry.v_tokens,
+                    list=self.builder.list_rows(decode.channel, pages),
+                    tiles=len(pages),
                     length=tile_cycles(config, count, geometry.v_groups, k, last),
                     gemvs=count,
                     k=k,

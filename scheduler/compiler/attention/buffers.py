@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from hw.config import Config
 from hw.program.instruction_set import lane_tile_address
 from scheduler.compiler.attention.kv_geometry import KvGeometry
-from scheduler.compiler.attention.kv_rows import KvRows
 from scheduler.compiler.buffers import Buffer, SpaceAllocator
 from scheduler.compiler.builder import Region
 from scheduler.compiler.dense.placement import padded_vocabulary
@@ -20,25 +21,24 @@ class Decode:
 
     Attributes
     ----------
-    request
-        Its number.
+    request, channel
+        Its number, and the channel that its cache lives in.
     row
         Its row in the activations of its sub-batch.
     position
         Tokens in the cache before this one.
-    rows
-        The rows of its cache.
+    k_rows, v_rows, tail_rows
+        DRAM rows of its pages: ``[layer, part, page]`` for keys and values, ``[layer, row]`` for
+        the tail.
     """
 
     request: int
+    channel: int
     row: int
     position: int
-    rows: KvRows
-
-    @property
-    def channel(self) -> int:
-        """The channel that its cache lives in."""
-        return self.rows.channel
+    k_rows: np.ndarray
+    v_rows: np.ndarray
+    tail_rows: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)

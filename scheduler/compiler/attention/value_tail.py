@@ -7,7 +7,6 @@ from hw.program.instruction_set import Element, Format, Opcode, Queue
 from hw.program.program import Label
 from scheduler.compiler.attention.buffers import Decode, WorkBuffers
 from scheduler.compiler.attention.kv_geometry import KvGeometry
-from scheduler.compiler.attention.kv_lists import KvLists
 from scheduler.compiler.buffers import Buffer
 from scheduler.compiler.builder import ProgramBuilder
 from scheduler.compiler.dense.qkv_layout import QkvLayout
@@ -23,13 +22,10 @@ class ValueTail:
     ones are loaded through the channel's row list.
     """
 
-    def __init__(
-        self, config: Config, shape: ModelShape, builder: ProgramBuilder, lists: KvLists
-    ) -> None:
+    def __init__(self, config: Config, shape: ModelShape, builder: ProgramBuilder) -> None:
         self.config = config
         self.shape = shape
         self.builder = builder
-        self.lists = lists
         self.geometry = KvGeometry.of(config, shape)
         self.layout = QkvLayout(shape, self.geometry.group_heads)
 
@@ -46,7 +42,7 @@ class ValueTail:
                 Opcode.STORE,
                 label,
                 reads=qkv.part(column, self.shape.d_kv),
-                address=decode.rows.row(layer, decode.rows.tail_pages[page]) * page_bytes + offset,
+                address=int(decode.tail_rows[layer, page]) * page_bytes + offset,
                 bursts=nbytes // self.config.memory.burst_bytes,
                 rows=1,
                 lanes=1 << decode.channel,
@@ -58,13 +54,12 @@ class ValueTail:
         config, geometry = self.config, self.geometry
         in_tail = decode.position % geometry.v_tokens
         pages, rest = divmod(in_tail * geometry.token_bytes, config.memory.page_bytes)
-        rows = decode.rows
+        tail_rows = decode.tail_rows[layer]
         if pages:
             self.builder.emit(
                 Queue.TAIL,
                 Opcode.LOAD_PAGES,
                 label,
-                reads=[self.lists.region(decode)],
                 writes=[work.loaded],
                 bursts=config.memory.page_bytes // config.memory.burst_bytes,
                 rows=1,
@@ -72,8 +67,7 @@ class ValueTail:
                 lane_address=work.tail.offset,
                 lane_stride=config.memory.page_bytes,
                 pages=pages,
-                list=self.lists.tail(decode),
-                row=rows.start(layer),
+                list=self.builder.list_rows(decode.channel, tail_rows[:pages]),
             )
         if rest:
             self.builder.emit(
@@ -81,7 +75,7 @@ class ValueTail:
                 Opcode.LOAD,
                 label,
                 writes=[work.loaded],
-                address=rows.row(layer, rows.tail_pages[pages]) * config.memory.page_bytes,
+                address=int(tail_rows[pages]) * config.memory.page_bytes,
                 bursts=rest // config.memory.burst_bytes,
                 rows=1,
                 lanes=1 << decode.channel,
@@ -170,8 +164,7 @@ class ValueTail:
                 Opcode.STORE,
                 label,
                 reads=[work.transposed.region],
-                address=decode.rows.row(layer, decode.rows.v_pages[part, page])
-                * config.memory.page_bytes,
+                address=int(decode.v_rows[layer, part, page]) * config.memory.page_bytes,
                 bursts=geometry.v_heads * geometry.v_groups,
                 rows=config.memory.banks,
                 stride=config.memory.row_bytes,

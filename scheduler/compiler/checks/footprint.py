@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from hw.config import Config
-from hw.program.instruction_set import Element, Format, Norm, Opcode, Queue, locate
-from hw.program.row_lists import RowLists, listed
+from hw.program.instruction_set import LANE_SPACE, Element, Format, Norm, Opcode, Queue
+from hw.program.program import Program
 
 __all__ = ["Access", "accesses", "memories"]
 
@@ -47,7 +47,7 @@ class Access(NamedTuple):
 
 
 def memories(config: Config) -> dict[str, int]:
-    """Return the memories of a device that queues share, and their bytes (or entries)."""
+    """Return the memories of a device that queues share, and their bytes."""
     sizes = {
         "weight ring": config.npu.weight_ring_bytes,
         "activation memory": config.npu.activation_bytes,
@@ -55,25 +55,14 @@ def memories(config: Config) -> dict[str, int]:
     for channel in range(config.memory.channels):
         sizes[f"lane buffer {channel}"] = config.npu.lane_buffer_bytes
         sizes[f"channel {channel}"] = config.memory.channel_bytes
-        sizes[f"row list {channel}"] = config.npu.row_list_entries  # counts entries, not bytes
     return sizes
 
 
-def accesses(config: Config, lists: RowLists, queue: int, record: Record) -> Iterator[Access]:
-    """Yield what an instruction reads and writes in the memories that queues share.
-
-    Parameters
-    ----------
-    config
-        The device.
-    lists
-        What the row lists hold when it is its turn in the total order.
-    queue, record
-        Its queue, and its fields by name.
-    """
+def accesses(config: Config, program: Program, queue: int, record: Record) -> Iterator[Access]:
+    """Yield what an instruction reads and writes in the memories that queues share."""
     opcode = Opcode(record["opcode"])
     if opcode is Opcode.LOAD_PAGES:
-        yield from _pages(config, lists, record)
+        yield from _pages(config, program, record)
     elif opcode in (Opcode.LOAD, Opcode.STORE):
         yield from _moves(config, opcode, queue, record)
     elif opcode is Opcode.WEIGHTS:
@@ -87,7 +76,7 @@ def accesses(config: Config, lists: RowLists, queue: int, record: Record) -> Ite
         nbytes = config.npu.tile_columns * (4 if record["format"] == Format.BINARY32 else 2)
         yield Access("activation memory", record["address"], nbytes, rows, True)
     elif queue >= Queue.PIM:
-        yield from _pim(config, lists, queue - Queue.PIM, opcode, record)
+        yield from _pim(config, program, queue - Queue.PIM, opcode, record)
     elif opcode not in (Opcode.END, Opcode.ALLREDUCE):
         yield from _vector_unit(config, opcode, record)
 
@@ -117,15 +106,14 @@ def _moves(config: Config, opcode: Opcode, queue: int, record: Record) -> Iterat
             yield Access(lane, record["lane_address"], nbytes, inside, not store)
 
 
-def _pages(config: Config, lists: RowLists, record: Record) -> Iterator[Access]:
+def _pages(config: Config, program: Program, record: Record) -> Iterator[Access]:
     """Pages of the channels that take part, and where they go."""
     nbytes = record["bursts"] * config.memory.burst_bytes
-    rows, pages = record["rows"], record["pages"]
+    rows, first, pages = record["rows"], record["list"], record["pages"]
     for channel in range(config.memory.channels):
         if not record["lanes"] >> channel & 1:
             continue
-        yield Access(f"row list {channel}", record["list"], pages, (), False)
-        for page in lists.rows(channel, record, pages).tolist():
+        for page in program.row_lists[channel][first : first + pages].tolist():
             start = page * config.memory.page_bytes + record["address"]
             yield Access(f"channel {channel}", start, nbytes, ((rows, record["stride"]),), False)
         inside = ((rows * pages, record["lane_stride"]),)
@@ -133,16 +121,14 @@ def _pages(config: Config, lists: RowLists, record: Record) -> Iterator[Access]:
 
 
 def _pim(
-    config: Config, lists: RowLists, channel: int, opcode: Opcode, record: Record
+    config: Config, program: Program, channel: int, opcode: Opcode, record: Record
 ) -> Iterator[Access]:
-    """Vectors out of the lane buffer; the row list; rows of all banks, and results."""
+    """Vectors out of the lane buffer; rows of all banks, and results into the lane buffer."""
     lane = f"lane buffer {channel}"
     if opcode is Opcode.VECTOR:
         rows = ((record["rows"], record["lane_stride"]),)
         nbytes = record["bursts"] * config.memory.burst_bytes
         yield Access(lane, record["lane_address"], nbytes, rows, False)
-    elif opcode is Opcode.LIST:
-        yield Access(f"row list {channel}", record["list"], len(listed(record)), (), True)
     elif opcode is Opcode.GEMV:
         gemvs, slots = record["gemvs"], record["slots"]
         sets = -(-gemvs // max(record["queries"], 1))  # of GEMVs with the same columns
@@ -153,8 +139,8 @@ def _pim(
         )
         nbytes = record["k"] * config.memory.column_bytes
         first = record["column"] * config.memory.column_bytes
-        yield Access(f"row list {channel}", record["list"], record["tiles"], (), False)
-        for row in lists.rows(channel, record, record["tiles"]).tolist():
+        last = record["list"] + record["tiles"]
+        for row in program.row_lists[channel][record["list"] : last].tolist():
             start = row * config.memory.page_bytes + first
             yield Access(f"channel {channel}", start, nbytes, columns, False)
         if record["read"]:
@@ -177,8 +163,10 @@ def _vector_unit(config: Config, opcode: Opcode, record: Record) -> Iterator[Acc
     def operand(
         name: str, elements: int, size: int, count: int = rows, write: bool = False
     ) -> Access:
-        channel, start = locate(record[name])
-        memory = "activation memory" if channel is None else f"lane buffer {channel}"
+        address = record[name]
+        memory, start = "activation memory", address
+        if address & LANE_SPACE:
+            memory, start = f"lane buffer {(address ^ LANE_SPACE) >> 20}", address & 0xFFFFF
         strides = ((count, record[f"{name}_stride"]),)
         return Access(memory, start, elements * size, strides, write)
 

@@ -10,9 +10,8 @@ import numpy as np
 
 from hw.config import Config
 from hw.npu.vector.ports import CONTEXTS
-from hw.program.instruction_set import Opcode, Queue
+from hw.program.instruction_set import Opcode
 from hw.program.program import Program
-from hw.program.row_lists import RowLists
 from scheduler.compiler.checks.footprint import Access, accesses, memories
 from scheduler.compiler.checks.legality import TokenReplay
 
@@ -24,8 +23,7 @@ def check_hazards(config: Config, program: Program) -> None:
 
     Instructions of one queue work in their order, but for
 
-    - the sub-units of two queues that overlap: DRAIN with GEMM and WEIGHTS, GEMV and LIST with
-      VECTOR;
+    - the sub-units of two queues that overlap: DRAIN with GEMM and WEIGHTS, GEMV with VECTOR;
     - loads, whose reads a channel answers in any order: of two into the same bytes, either may be
       the last to write them;
     - what an instruction of a vector unit with ``overlap`` reads: none of the same operation
@@ -69,7 +67,6 @@ class _Pass:
         self.config = config
         self.program = program
         self.replay = TokenReplay(program)
-        self.lists = RowLists(config)
         self.users = 2 * len(program.streams)
         self.memories = {
             name: _Memory(_granule_bytes(config, name), nbytes, self.users)
@@ -85,10 +82,8 @@ class _Pass:
             self.replay.take(queue, index)
             record = {name: values[index] for name, values in columns[queue].items()}
             at_work = _at_work(columns[queue], index) if record.get("overlap") else 0
-            for access in accesses(self.config, self.lists, queue, record):
+            for access in accesses(self.config, self.program, queue, record):
                 self._access(queue, index, Opcode(record["opcode"]), access, at_work)
-            if record["opcode"] == Opcode.LIST:
-                self.lists.write(queue - Queue.PIM, record)
             self.replay.send(queue, index)
 
     def _in_order(self) -> list[tuple[int, int]]:
@@ -103,7 +98,7 @@ class _Pass:
         """Check and note an access; ``at_work`` instructions before it may still have to write."""
         memory = self.memories[access.memory]
         places = access.granules(memory.granule_bytes)
-        user = 2 * queue + (opcode in (Opcode.DRAIN, Opcode.GEMV, Opcode.LIST))
+        user = 2 * queue + (opcode in (Opcode.DRAIN, Opcode.GEMV))
         retired = np.repeat(self.replay.clocks[queue], 2)
         retired[user] = index  # of its own sub-unit, everything before it
         writer = memory.writer[places]
@@ -165,6 +160,4 @@ def _at_work(columns: dict[str, list[int]], index: int) -> int:
 
 def _granule_bytes(config: Config, name: str) -> int:
     """Return the bytes that one entry stands for: two where elements count, else a burst."""
-    if name.startswith("row list"):
-        return 1
     return 2 if name.startswith(("activation", "lane")) else config.memory.burst_bytes

@@ -8,14 +8,14 @@ from collections import defaultdict
 
 import numpy as np
 
-from hw.program.instruction_set import TOKEN_BITS, Opcode, Queue
+from hw.program.instruction_set import Opcode, Queue
 from hw.program.program import Program, queue_name
 from hw.program.tokens import named_queues
 
 __all__ = ["MAXIMUM_TOKENS", "TokenReplay", "check_legal"]
 
-#: What a token counter of the device holds.
-MAXIMUM_TOKENS = (1 << TOKEN_BITS) - 1
+#: What a token counter of the device holds: 8 bits.
+MAXIMUM_TOKENS = 255
 
 
 def check_legal(program: Program) -> None:

@@ -15,7 +15,6 @@ import numpy as np
 from hw.npu.vector.ports import CONTEXTS
 from hw.program.instruction_set import Opcode, Queue
 from hw.program.program import Block, Program, queue_kind, stream_dtype, stream_of
-from hw.program.row_lists import RowLists
 from scheduler.compiler.checks.footprint import accesses, memories
 from tests.hw.npu.random_instructions import RandomInstructions
 
@@ -23,9 +22,6 @@ __all__ = ["channel_contents", "idle_program", "random_program"]
 
 VECTOR_QUEUES = (Queue.EPILOGUE, Queue.ATTENTION)
 LOAD_QUEUES = (Queue.LOAD, Queue.TAIL)
-
-#: Operations that overlap with the others of their queue, but not with each other.
-SECOND_UNITS = (Opcode.DRAIN, Opcode.GEMV, Opcode.LIST)
 
 #: How often an instruction gets a token that it does not need.
 SPARE_TOKENS = 0.2
@@ -77,20 +73,20 @@ class ProgramGenerator:
     Attributes
     ----------
     row_lists
-        What the row lists hold; LISTs that are emitted change it.
+        Row list of each channel; what draws instructions extends it before it emits a GEMV.
     """
 
     def __init__(self, config, rng):
         self.config = config
         self.rng = rng
-        self.row_lists = RowLists(config)
+        self.row_lists = [[] for _ in range(config.memory.channels)]
         queues = Queue.PIM + config.memory.channels
         self._records = [[] for _ in range(queues)]
         self._steps = []
         self._known = [[-1] * queues for _ in range(queues)]
         # Of every memory, the last step of each sub-unit that has read and written each granule.
         self._grain = {
-            name: {"channel": config.memory.burst_bytes, "row list": 1}.get(name[:-1].strip(), 2)
+            name: config.memory.burst_bytes if name.startswith("channel") else 2
             for name in memories(config)
         }
         self._last = {
@@ -104,7 +100,8 @@ class ProgramGenerator:
 
     def accesses(self, queue, fields):
         """Return what an instruction reads and writes."""
-        return list(accesses(self.config, self.row_lists, queue, self.record(queue, fields)))
+        listed = Program([], [np.array(rows, np.uint32) for rows in self.row_lists])
+        return list(accesses(self.config, listed, queue, self.record(queue, fields)))
 
     def record(self, queue, fields):
         """Return all fields of an instruction; those that are not named are 0."""
@@ -112,7 +109,7 @@ class ProgramGenerator:
 
     def emit(self, queue, fields):
         """Append an instruction."""
-        unit = 2 * queue + (fields["opcode"] in SECOND_UNITS)
+        unit = 2 * queue + (fields["opcode"] in (Opcode.DRAIN, Opcode.GEMV))
         touched = [(a, self.granules(a)) for a in self.accesses(queue, fields)]
         record = dict(fields) | {"order": len(self._steps)}
         needed = self._needed(queue, unit, touched)
@@ -130,8 +127,6 @@ class ProgramGenerator:
             self._last[access.memory][int(access.write), unit, places] = len(self._steps)
         self._steps.append(step)
         self._records[queue].append(record)
-        if fields["opcode"] == Opcode.LIST:
-            self.row_lists.write(queue - Queue.PIM, self.record(queue, fields))
 
     def finish(self):
         """Return the program; every stream is closed by END."""
@@ -142,7 +137,8 @@ class ProgramGenerator:
             f"channel {channel}": Block(channel, 0, self.config.memory.channel_bytes)
             for channel in range(self.config.memory.channels)
         }
-        return Program(streams, outputs=whole)
+        lists = [np.array(rows, np.uint32) for rows in self.row_lists]
+        return Program(streams, lists, outputs=whole)
 
     def _last_steps(self, touched, unit, *, writes_only):
         """Return the last steps of a sub-unit that an instruction with these accesses follows."""

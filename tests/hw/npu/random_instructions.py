@@ -4,8 +4,7 @@ import numpy as np
 
 from hw.npu.memories.weight_ring import piece_bytes, stripe_bytes
 from hw.program.bounds import outside
-from hw.program.instruction_set import LIST_ENTRIES, Format, Opcode, Queue, lane_tile_address
-from hw.program.row_lists import list_records
+from hw.program.instruction_set import Format, Opcode, Queue, lane_tile_address
 from scheduler.compiler.attention.pim_tile import tile_cycles
 from tests.hw.npu.random_vector_operands import IN_PLACE, VARIANTS, vector_operands
 
@@ -153,7 +152,15 @@ class RandomInstructions:
             return
         pages = self._pick(0 if self.rng.random() < 0.1 else 1, 3)
         channels = range(self.config.memory.channels)
-        place = {"pages": pages} | self._listed(channels, pages)
+        starts = [len(self.generator.row_lists[channel]) for channel in channels]
+        start = max(starts)
+        if start + pages > self.config.npu.row_list_entries:
+            start = self._pick(0, min(starts) - pages)  # pages of an earlier one
+        for channel in channels:
+            rows = self.generator.row_lists[channel]
+            missing = max(start + pages - len(rows), 0)
+            rows += self.rng.integers(0, self.config.memory.rows, missing).tolist()
+        place = {"pages": pages, "list": start}
         page_bytes = self.config.memory.banks * self.config.memory.row_bytes
 
         def draw():
@@ -161,31 +168,6 @@ class RandomInstructions:
             return fields | {"address": fields["address"] % page_bytes}
 
         self._emit(Queue.TAIL, draw)
-
-    def _listed(self, channels, count):
-        """Return operands for so many entries of row lists; some are written first, one by one.
-
-        Half of the time entries are taken as they are, with the rows that earlier ones wrote.
-        """
-        config = self.config
-        first = self._pick(0, config.npu.row_list_entries - count)
-        for channel in channels:
-            written = self.generator.row_lists.written[channel, first : first + count]
-            if self.rng.random() < 0.5 or not written.all():
-                self._list(channel, first, count)
-        lists = self.generator.row_lists.entries[:, first : first + max(count, 1)]
-        room = config.memory.rows - 1 - int(lists[list(channels)].max())
-        return {"list": first, "row": self._pick(0, room)}
-
-    def _list(self, channel, first, count):
-        """Write at least so many entries, and a few beside them."""
-        config = self.config
-        start = self._pick(max(0, first - 2), first)
-        most = min(LIST_ENTRIES, config.npu.row_list_entries - start)
-        entries = self._pick(min(first + count - start, most), most)
-        rows = self.rng.integers(0, config.memory.rows, entries).tolist()
-        (fields,) = list_records(start, rows)
-        self.generator.emit(Queue.PIM + channel, fields)
 
     def _store(self):
         self._emit(Queue.STORE, lambda: self._lanes(Opcode.STORE))
@@ -291,11 +273,15 @@ class RandomInstructions:
 
     def _gemv(self, channel, read):
         config = self.config
+        rows = self.generator.row_lists[channel]
         waiting = self._sums[channel]
         if waiting and read == 1:
             read = 2
-        tiles = self._pick(1, 3)
-        place = self._listed([channel], tiles)
+        tiles, start = self._pick(1, 3), len(rows)
+        if start + tiles > config.npu.row_list_entries:
+            start = self._pick(0, start - tiles)  # rows of an earlier one
+        else:
+            rows += self.rng.integers(0, config.memory.rows, tiles).tolist()
         if waiting:
             shape = {name: waiting[name] for name in ("gemvs", "slots", "slot", "slot_gemv")}
         else:
@@ -314,7 +300,7 @@ class RandomInstructions:
                 "offset_gemv": self._pick(0, 6),
                 "offset_step": self._pick(0, 4),
                 "offset_tile": self._pick(0, 8),
-                **place,
+                "list": start,
                 "tiles": tiles,
                 "length": tile_cycles(config, gemvs, slots, k, read > 0),
                 "k": k,

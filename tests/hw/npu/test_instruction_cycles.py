@@ -17,7 +17,6 @@ CASES = (
     *("matrix WEIGHTS ring=0x20", "matrix GEMM rows=8 stride=8", "matrix DRAIN rows=5 stride=16"),
     *("link ALLREDUCE", "link ALLREDUCE cycles=7", "link ALLREDUCE cycles=1"),
     *("pim[0] VECTOR bursts=1 rows=1", "pim[1] VECTOR bursts=3 rows=2 offset_row=6"),
-    *("pim[1] LIST list=3 entries=2", "pim[1] LIST list=3"),
     f"epilogue ELEMENTWISE function=GATE rows=2 n=8 {UNIT}",
     f"epilogue ELEMENTWISE rows=3 n=8 {UNIT}",
     f"epilogue FUNCTION function=GELU_ERF rows=1 n=12 {UNIT}",

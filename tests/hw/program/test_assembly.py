@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw.program.assembly import assemble, disassemble
-from hw.program.instruction_set import HEADER, INSTRUCTIONS, OPERANDS, Queue, bit_layout, queue_kind
+from hw.program.instruction_set import HEADER, INSTRUCTIONS, OPERANDS, Queue, queue_kind
 from hw.program.instruction_text import format_instruction, parse_instruction
 from hw.program.program import Block, Label, Program, encode, stream_dtype
 
@@ -48,9 +48,11 @@ def programs(draw):
             for name, value in fields.items():
                 stream[name][index] = value
         streams.append(stream)
+    rows = [draw(st.lists(st.integers(0, 2**32 - 1), max_size=3)) for _ in range(CHANNELS)]
     contents = draw(st.lists(st.tuples(blocks, st.binary(max_size=5)), max_size=2))
     return Program(
         streams=streams,
+        row_lists=[np.array(entries, np.uint32) for entries in rows],
         inputs=[(Block(b.channel, b.address, len(data)), data) for b, data in contents],
         outputs=draw(st.dictionaries(names, blocks, max_size=2)),
         labels=labels,
@@ -65,6 +67,8 @@ def test_programs_survive_the_way_through_text(program):
         np.testing.assert_array_equal(one, other)
         kind = queue_kind(queue)
         np.testing.assert_array_equal(encode(kind, one), encode(kind, other))
+    for one, other in zip(program.row_lists, again.row_lists, strict=True):
+        np.testing.assert_array_equal(one, other)
     assert again.inputs == program.inputs
     assert again.outputs == program.outputs
     assert again.labels == program.labels
@@ -100,15 +104,12 @@ def test_comments_and_empty_lines_say_nothing():
         ("pim[2] END", "channel must be one of .channels 2, not 2"),
         ("pim END", r"queue must be one of load, .*, pim\[0\] … pim\[31\], not 'pim'"),
         ("load LOAD wait:me", "queue must be one of load, .*, not 'me'"),
-        (".rows 1 2", "directive must be one of .channels, .label, .input, .output, not '.rows'"),
-        (".input 0 x 00", "number must be from 0 to 4294967295, not 'x'"),
-        ("pim[0] LIST entry_3=65536", "entry_3 must be a number of 16 bits, not '65536'"),
-        ("pim[0] GEMV entry_3=6", "operand of GEMV must be one of lane_address, .*, not 'entry_3'"),
+        (".rows 1 x", "number must be from 0 to 4294967295, not 'x'"),
         (".label 0 0 name", ".label must have 4 arguments, not 3"),
         (".input 0 0 zz", "non-hexadecimal number found"),
         (
             ".org 5",
-            "directive must be one of .channels, .label, .input, .output, not '.org'",
+            "directive must be one of .channels, .rows, .label, .input, .output, not '.org'",
         ),
         ('.output "x', "a name in quotes must end, not be"),
     ],
@@ -116,26 +117,6 @@ def test_comments_and_empty_lines_say_nothing():
 def test_what_cannot_be_assembled_is_named_with_its_line(line, message):
     with pytest.raises(ValueError, match=f"^line 2: {message}"):
         assemble(f".channels 2\n{line}")
-
-
-@pytest.mark.parametrize("lower", ["row", "lane_address", "lane_slot"])
-def test_operands_that_share_bits_exclude_each_other(lower):
-    stream = np.zeros(2, stream_dtype(Queue.PIM))
-    upper = "entry_0" if lower == "lane_address" else "entries" if lower == "row" else "entry_15"
-    stream[lower][0], stream[upper][1] = 1, 1
-    words = encode(Queue.PIM, stream)
-    assert words.any(axis=1).all()
-    stream[upper][0], stream[lower][1] = 1, 1
-    share = any(
-        a < d and c < b
-        for (a, b), (c, d) in [
-            [(s, s + n) for s, n in (bit_layout(Queue.PIM)[0][x] for x in (lower, upper))]
-        ]
-    )
-    if share:
-        message = f"^{lower} and {upper}, which share bits, must not both be set in instruction 0 "
-        with pytest.raises(ValueError, match=message):
-            encode(Queue.PIM, stream)
 
 
 def test_program_says_its_channels():

@@ -8,7 +8,6 @@ import pytest
 from hw.presets import TINY
 from scheduler.compiler.attention.buffers import Decode
 from scheduler.compiler.attention.kv_geometry import KvGeometry
-from scheduler.compiler.attention.kv_rows import KvRows
 from scheduler.compiler.dense.placement import model_images, place_model
 from scheduler.compiler.iteration_program import Schedule, SubBatch, compile_iteration, io_bytes
 from scheduler.models.weights import load_weights
@@ -29,24 +28,22 @@ class Batch:
         io = io_bytes(config, self.shape, len(self.contexts))
         self.model = place_model(config, self.shape, io)
         self.geometry = KvGeometry.of(config, self.shape)
-        first_row, layers = self.model.first_kv_row, self.shape.layers
-        plane = (config.memory.rows - first_row) // layers
-        taken = [0] * config.memory.channels
-        self.rows = []
+        next_row = [self.model.first_kv_row] * config.memory.channels
+        self.pages = []
         for request, context in enumerate(self.contexts):
             channel = request % config.memory.channels
 
             def take(parts, pages, channel=channel):
-                start = taken[channel]
-                taken[channel] += parts * pages
-                assert taken[channel] <= plane
-                return np.arange(start, taken[channel]).reshape(parts, pages)
+                layers = self.shape.layers
+                start = next_row[channel]
+                next_row[channel] += layers * parts * pages
+                return np.arange(start, next_row[channel]).reshape(layers, parts, pages)
 
             geometry = self.geometry
             keys = take(geometry.k_parts, -(-context // config.memory.banks))
             values = take(geometry.v_parts, -(-context // geometry.v_tokens))
-            tail = take(1, geometry.tail_rows)[0, ::-1]  # no two rows follow one another
-            self.rows.append(KvRows(channel, first_row, plane, keys, values, tail))
+            tail = take(1, geometry.tail_rows)[:, 0, ::-1]  # no two rows follow one another
+            self.pages.append((keys, values, tail))
 
     def reference(self):
         reference = Reference(self.config)
@@ -63,7 +60,8 @@ class Batch:
         sub_batches = []
         for group in groups:
             decodes = tuple(
-                Decode(r, row, positions[r], self.rows[r]) for row, r in enumerate(group)
+                Decode(r, r % self.config.memory.channels, row, positions[r], *self.pages[r])
+                for row, r in enumerate(group)
             )
             sub_batches.append(SubBatch.of(self.weights, decodes, [tokens[r] for r in group]))
         return compile_iteration(self.config, self.model, sub_batches, schedule)

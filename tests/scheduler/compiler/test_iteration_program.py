@@ -10,7 +10,6 @@ from hw.arith import bf16
 from hw.presets import TINY
 from hw.program.instruction_set import Opcode, Queue
 from hw.program.program import Program, encode, queue_kind
-from hw.program.row_lists import RowLists, listed
 from hw.program.tokens import named_queues
 from scheduler.compiler.checks.hazards import check_hazards
 from scheduler.compiler.checks.legality import TokenReplay, check_legal
@@ -177,7 +176,7 @@ def test_an_opened_row_serves_all_query_heads_that_share_it(batch):
     requests = batch([32] * 2, model="tiny-llama")
     position = 16
     program = requests.compile([1, 2], [position] * 2, Schedule.HEADS)
-    lists = RowLists.before(TINY, program, len(program))
+    rows = program.row_lists[0].tolist()
     stream = program.streams[Queue.PIM]
     logits = stream[stream["read"] == 1]
     attends = stream[stream["read"] == 2]
@@ -185,34 +184,8 @@ def test_an_opened_row_serves_all_query_heads_that_share_it(batch):
     assert logits[["gemvs", "slots"]].tolist() == [(2, 2)] * 2
     assert attends[["gemvs", "slots"]].tolist() == [(2, 4)] * 4
     for layer, record in enumerate(logits):
-        cache = requests.rows[0]
-        tiles = position // TINY.memory.banks + 1
-        expected = [cache.row(layer, page) for page in cache.k_pages[0, :tiles]]
-        assert lists.rows(0, record, record["tiles"]).tolist() == expected
-
-
-def test_a_request_s_rows_are_listed_once_for_all_layers(batch):
-    requests = batch([32] * 3, model="tiny-llama")
-    program = requests.compile([1, 2, 3], [18] * 3, Schedule.HEADS)
-    for channel in range(TINY.memory.channels):
-        caches = requests.rows[channel :: TINY.memory.channels]
-        stream = program.streams[Queue.PIM + channel]
-        written = [listed(record) for record in stream[stream["opcode"] == Opcode.LIST]]
-        # five pages of keys, two of values, one of the tail
-        assert [len(entries) for entries in written] == [5 + 2 + 1] * len(caches)
-        gemvs = stream[stream["opcode"] == Opcode.GEMV]
-        assert set(gemvs["row"].tolist()) == {caches[0].start(layer) for layer in (0, 1)}
-        lists = RowLists.before(TINY, program, len(program))
-        named = {
-            int(row)
-            for record in gemvs
-            for row in lists.rows(channel, record, int(record["tiles"]))
-        }
-        expected = set()
-        for cache in caches:
-            pages = [*cache.k_pages[:, :5].ravel(), *cache.v_pages[:, :2].ravel()]
-            expected |= {cache.row(layer, page) for layer in (0, 1) for page in pages}
-        assert named == expected
+        tiles = rows[record["list"] : record["list"] + record["tiles"]]
+        assert tiles == requests.pages[0][0][layer, 0, : position // TINY.memory.banks + 1].tolist()
 
 
 def waited_for(program, queue, index):
@@ -253,18 +226,15 @@ def test_serial_plus_overlaps_attention_with_qkv_and_projection(batch, schedule)
 def test_a_tail_is_loaded_from_its_pages_wherever_they_lie(batch):
     requests = batch([32])
     program = requests.compile([1], [15], Schedule.HEADS)  # 7 tokens of 128 bytes, 4 a page
-    stream, cache = program.streams[Queue.TAIL], requests.rows[0]
+    stream, tail_rows = program.streams[Queue.TAIL], requests.pages[0][2]
     paged = stream[stream["opcode"] == Opcode.LOAD_PAGES]
     rest = stream[np.flatnonzero(stream["opcode"] == Opcode.LOAD_PAGES) + 1]
     assert len(paged) == requests.shape.layers
-    lists = RowLists.before(TINY, program, len(program))
-    first = [int(lists.rows(0, record, 1)[0]) for record in paged]
+    first = [program.row_lists[0][entry] for entry in paged["list"]]
     assert (paged["pages"] == 1).all()
-    layers = range(requests.shape.layers)
-    assert first == [cache.row(layer, cache.tail_pages[0]) for layer in layers]
+    np.testing.assert_array_equal(first, tail_rows[:, 0])
     page_bytes = TINY.memory.banks * TINY.memory.row_bytes
-    starts = [cache.row(layer, cache.tail_pages[1]) * page_bytes for layer in layers]
-    assert rest["address"].tolist() == starts
+    np.testing.assert_array_equal(rest["address"], tail_rows[:, 1] * page_bytes)
     np.testing.assert_array_equal(rest["bursts"] * TINY.memory.burst_bytes, 7 * 128 - page_bytes)
 
 

@@ -100,9 +100,8 @@ def test_a_request_is_bound_to_the_least_loaded_channel():
 
 
 def test_a_request_waits_for_pages_and_nobody_overtakes_it():
-    needed = KvPages(TINY, SHAPE, 0).pages_needed(64)
-    first_row = TINY.memory.rows - SHAPE.layers * needed
-    scheduler = scheduler_with([(60, 5)] * 3 + [(1, 1)], first_row=first_row)
+    needed = KvPages(TINY, SHAPE, 0).rows_needed(64)
+    scheduler = scheduler_with([(60, 5)] * 3 + [(1, 1)], first_row=TINY.memory.rows - needed)
     first = scheduler.next_iteration()
     assert first.entered == (0, 1)
     scheduler.complete({0: 1, 1: 1})
@@ -112,9 +111,9 @@ def test_a_request_waits_for_pages_and_nobody_overtakes_it():
 
 def test_all_rows_are_free_when_all_is_done():
     scheduler = scheduler_with([(3, 4)] * 20)
-    before = [scheduler.pages.free_pages(channel) for channel in range(2)]
+    before = [scheduler.pages.free_rows(channel) for channel in range(2)]
     run(scheduler)
-    assert [scheduler.pages.free_pages(channel) for channel in range(2)] == before
+    assert [scheduler.pages.free_rows(channel) for channel in range(2)] == before
     assert scheduler.loads() == [0, 0]
 
 
@@ -145,7 +144,7 @@ def test_a_request_longer_than_the_models_context_is_refused():
 
 
 def test_a_request_longer_than_a_channel_is_refused():
-    message = r"^the context of request 0 must fit an empty channel: it takes \d+ pages$"
+    message = r"^the context of request 0 must fit an empty channel: it takes \d+ rows$"
     with pytest.raises(ValueError, match=message):
         scheduler_with([(100, 20)], first_row=TINY.memory.rows - 20)
 

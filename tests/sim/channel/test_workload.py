@@ -4,13 +4,7 @@ import pytest
 from hw.presets import PAPER, TINY
 from hw.protocol.commands import PimOperation, Request
 from hw.protocol.tile_length import tile_cycles_on_grid
-from sim.channel.workload import (
-    TileShape,
-    attention_layer,
-    random_requests,
-    sequential_requests,
-    tiles,
-)
+from sim.channel.workload import TileShape, random_requests, sequential_requests, tiles
 
 
 def test_sequential_requests_go_along_rows_then_banks_then_rows():
@@ -61,39 +55,3 @@ def test_query_heads_of_a_group_share_the_columns_of_their_head():
     assert gemvs["column"].tolist() == [0, 8, 16, 24]
     assert gemvs["offset"].tolist() == [0, 64, 128, 192]
     assert set(gemvs["column_step"].tolist()) == {0}
-
-
-def letters(operations):
-    """Return operations as letters; vector bursts are small."""
-    names = [PimOperation(kind).name for kind in operations["operation"].tolist()]
-    return "".join("w" if name == "GWRITE" else name[0] for name in names)
-
-
-def test_vectors_go_within_the_tiles_before_them_or_behind():
-    # queries of 16 bursts, two tiles of logits, weights of 8 bursts, two tiles of values
-    one = {"requests": 1, "context": 64, "heads": 4, "d_head": 128}
-    operations = attention_layer(PAPER, **one)
-    queries, values = 16 * "w", "H" + 2 * "AAAAAAAAGGGGP"
-    logits = "HAAwwwwwwwwAAAAAAGP" + "AAAAAAAAGP"
-    assert letters(operations) == queries + logits + values
-    behind = attention_layer(PAPER, **one, ahead=False)
-    assert letters(behind) == queries + "H" + 2 * "AAAAAAAAGP" + 8 * "w" + values
-
-
-def test_a_vector_takes_as_many_places_as_it_needs_and_what_is_left_goes_behind():
-    one = {"requests": 1, "context": 2048, "heads": 4, "d_head": 128}
-    first = letters(attention_layer(PAPER, **one)).split("P")[0]
-    assert first == 16 * "w" + "HAA" + 3 * "wwwwwwwwAA" + "G"
-    few = PAPER.replace(bank_groups=2)  # one place a tile: 8 bursts each
-    two = {"requests": 2, "context": 32, "heads": 4, "d_head": 128}
-    operations = letters(attention_layer(few, **two))
-    values = "HAAwwAAGGPHAAwwwwwwwwAAGGP" + 8 * "w"  # half of the next queries
-    assert operations.startswith(16 * "w" + "HAAwwAAGP" + "AAAAGP" + values + "H")
-
-
-def test_ranks_open_in_turn_or_one_after_the_other():
-    one = {"requests": 1, "context": 32, "heads": 4, "d_head": 128}
-    for turns, expected in ((True, [0, 4, 1, 5, 2, 6, 3, 7]), (False, list(range(8)))):
-        operations = attention_layer(PAPER, **one, ranks_in_turn=turns)
-        opens = operations[operations["operation"] == PimOperation.ACTIVATION.value]
-        assert opens["group"].tolist() == 2 * expected

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hw.npu.memories.row_list import RowList, list_layout
+from hw.npu.memories.row_list import RowList, list_layout, no_row
 from hw.presets import PAPER, TINY
 
 
@@ -52,7 +52,9 @@ def test_entry_is_written_only_when_enabled(simulate, row_list):
     simulate(row_list, bench)
 
 
-@pytest.mark.parametrize(("config", "bits"), [(TINY, 11), (PAPER, 16), (TINY.replace(rows=1), 1)])
-def test_entry_has_a_bit_more_than_rows_need(config, bits):
-    """So there is a number that names no row."""
+@pytest.mark.parametrize(
+    ("config", "none", "bits"), [(TINY, 2047, 11), (PAPER, 65535, 16), (TINY.replace(rows=1), 1, 1)]
+)
+def test_entry_without_a_row_has_a_bit_more_than_rows_need(config, none, bits):
+    assert no_row(config) == none >= config.memory.rows
     assert list_layout(config)["row"].width == bits

@@ -54,8 +54,7 @@ def run(simulate, config, records, cycles, stalled=(), row_of=row_of):
             ctx.set(dut.rows.row, row)
             ctx.set(dut.i.valid, bool(waiting))
             if waiting:
-                names = [f.name for f in OPERANDS[Queue.PIM] if not f.name.startswith("entr")]
-                fields = dict.fromkeys(names, 0)
+                fields = dict.fromkeys((field.name for field in OPERANDS[Queue.PIM]), 0)
                 ctx.set(dut.i.payload, fields | waiting[0])
             ctx.set(dut.o.ready, cycle not in stalled)
             if waiting and ctx.get(dut.i.ready):

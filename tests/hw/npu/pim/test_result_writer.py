@@ -23,9 +23,7 @@ FIRST_TILE = [64, 68, 72, 96, 100, 104]
 
 
 def complete(record):
-    """Return an instruction with zeros for what is not given; LIST has bits of its own meaning."""
-    names = [f.name for f in OPERANDS[Queue.PIM] if not f.name.startswith("entr")]
-    return dict.fromkeys(names, 0) | record
+    return dict.fromkeys((field.name for field in OPERANDS[Queue.PIM]), 0) | record
 
 
 async def offer(ctx, dut, record):

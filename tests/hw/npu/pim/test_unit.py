@@ -9,9 +9,7 @@ from hw.npu.memories.row_list import RowList
 from hw.npu.pim.unit import PimUnit
 from hw.presets import TINY
 from hw.program.instruction_set import Opcode
-from hw.program.row_lists import list_records
 from hw.protocol.commands import PimOperation
-from hw.protocol.tile_length import bursts_ahead
 
 BURST = TINY.memory.burst_bytes
 #: Two ranks of two groups; a slot's result is four bursts.
@@ -23,7 +21,6 @@ GEMV = {
     "half": 1,
     "offset": 4,
     "list": 3,
-    "row": 300,
     "tiles": 2,
     "length": 187,
     "gemvs": 2,
@@ -70,14 +67,10 @@ def operations(config, rows, record):
         ]
     stream = [(PimOperation.HEADER, {"tiles": record["tiles"], "length": record["length"]})]
     for tile in range(record["tiles"]):
-        row = rows[record["list"] + tile] + record["row"]
+        row = rows[record["list"] + tile]
         stream += [
-            (
-                PimOperation.ACTIVATION,
-                {"group": rank * config.memory.bank_groups + group, "row": row},
-            )
-            for group in range(config.memory.bank_groups)
-            for rank in range(config.memory.ranks)
+            (PimOperation.ACTIVATION, {"group": group, "row": row})
+            for group in range(config.memory.groups)
         ]
         last = tile == record["tiles"] - 1
         for gemv in range(record["gemvs"]):
@@ -92,37 +85,6 @@ def operations(config, rows, record):
             names = ("half", "column_step", "offset_step", "slots", "k")
             stream.append((PimOperation.GEMV, fields | {name: record[name] for name in names}))
         stream.append((PimOperation.PRECHARGE, {}))
-    return stream
-
-
-def without_ahead(config, seen):
-    """Take GWRITEs out of tiles, where they may be, and put them behind the GEMV that they are in.
-
-    Operations are given with all fields that they may have.
-    """
-    stream, ahead, tiles, activations = [], [], 0, 0
-    for operation, fields in seen:
-        if operation is PimOperation.HEADER:
-            tiles = fields["tiles"]
-        if operation is PimOperation.ACTIVATION:
-            activations += 1
-            burst_run = 0
-        if operation is PimOperation.GWRITE and tiles:
-            last_of_ranks = activations % config.memory.ranks == 0
-            assert last_of_ranks, "a vector burst parts the ranks"
-            assert 0 < activations < config.memory.groups, "a vector burst is in the wrong place"
-            burst_run += 1
-            assert burst_run <= bursts_ahead(config)
-            ahead.append((operation, fields))
-            continue
-        if operation is PimOperation.GEMV:
-            assert all(burst["half"] != fields["half"] for _operation, burst in ahead)
-        stream.append((operation, fields))
-        if operation is PimOperation.PRECHARGE:
-            activations, tiles = 0, tiles - 1
-            if not tiles:
-                stream += ahead
-                ahead = []
     return stream
 
 
@@ -155,9 +117,8 @@ class Bench:
         self.top = Module()
         self.top.submodules += [self.dut, self.row_list]
         wiring.connect(self.top, self.dut.rows, self.row_list.tiles)
-        self.top.d.comb += self.row_list.write.eq(self.dut.list_write)
         self.rng = np.random.default_rng(seed)
-        self.rows = [int(row) for row in self.rng.integers(0, config.memory.rows // 2, 32)]
+        self.rows = [int(row) for row in self.rng.integers(0, config.memory.rows, 32)]
         self.ready, self.busy = ready, busy
         self.operations = []
         self.reads = []
@@ -168,11 +129,14 @@ class Bench:
         self.bad = 0
 
     async def write_list(self, ctx):
-        for record in list_records(0, self.rows):
-            await self.push(ctx, record)
+        for index, row in enumerate(self.rows):
+            ctx.set(self.row_list.write.enable, 1)
+            ctx.set(self.row_list.write.index, index)
+            ctx.set(self.row_list.write.row, row)
+            await ctx.tick()
+        ctx.set(self.row_list.write.enable, 0)
 
     async def push(self, ctx, record):
-        ctx.set(self.dut.i.payload.as_value(), 0)
         for name, value in record.items():
             ctx.set(self.dut.i.payload[name], value)
         ctx.set(self.dut.i.valid, 1)
@@ -202,23 +166,20 @@ class Bench:
             if ctx.get(dut.pim_done):
                 self.tile_ends.append(self.cycle)
             done = ctx.get(dut.done)
-            for unit in range(3):
+            for unit in range(2):
                 if done >> unit & 1:
                     self.done.append((self.cycle, unit))
             self.bad |= ctx.get(dut.bad_address)
             await ctx.tick()
             self.cycle += 1
 
-    def completed(self, unit):
-        """Return the cycles in which instructions of a sub-unit were complete."""
-        return [cycle for cycle, done in self.done if done == unit]
-
     def check(self, records):
         want = [op for record in records for op in operations(self.config, self.rows, record)]
-        seen = without_ahead(self.config, self.operations)
         got = [
             (operation, {name: fields[name] for name in expected})
-            for (operation, fields), (_operation, expected) in zip(seen, want, strict=True)
+            for (operation, fields), (_operation, expected) in zip(
+                self.operations, want, strict=True
+            )
         ]
         assert got == want
 
@@ -230,8 +191,8 @@ def test_operations_follow_the_instruction_set(simulate, config, read):
     records = [
         VECTOR,
         GEMV | {"read": read},
-        VECTOR | {"rows": 1, "half": 0, "bursts": 20},
-        GEMV | {"tiles": 5, "offset_tile": 4, "row": 0},
+        VECTOR | {"rows": 1, "half": 0},
+        GEMV | {"tiles": 5, "offset_tile": 4},
         GEMV | {"gemvs": 5, "queries": 2, "offset_gemv": 1, "slot_gemv": 0, "column_gemv": 3},
     ]
 
@@ -251,106 +212,7 @@ def test_operations_follow_the_instruction_set(simulate, config, read):
         for row in range(record["rows"])
         for burst in range(record["bursts"])
     ]
-    assert len(bench.completed(0)) == len(vectors)
-
-
-def test_a_list_is_written_between_the_gemvs_that_it_stands_between(simulate):
-    bench = Bench(seed=4)
-    before = bench.rows[3:5]
-    (short,) = list_records(4, [17])
-    (long,) = list_records(TINY.npu.row_list_entries - 16, list(range(900, 916)))
-    gemv = GEMV | {"row": 3}
-    last = gemv | {"list": TINY.npu.row_list_entries - 2}
-
-    async def testbench(ctx):
-        await bench.write_list(ctx)
-        for record in (gemv, short, gemv, long, last):
-            await bench.push(ctx, record)
-        await ctx.tick().repeat(60)
-
-    simulate(bench.top, testbench, background=[bench.controller], deadline=1000)
-    rows = [f["row"] for operation, f in bench.operations if operation is PimOperation.ACTIVATION]
-    assert rows == [row + 3 for row in (*before, before[0], 17, 914, 915)]
-    assert not bench.bad
-
-
-@pytest.mark.parametrize("first", [TINY.npu.row_list_entries, TINY.npu.row_list_entries - 15])
-def test_a_list_beyond_the_end_is_reported(simulate, first):
-    bench = Bench()
-
-    async def testbench(ctx):
-        await bench.push(ctx, list_records(first, [1] * 16)[0])
-        await ctx.tick().repeat(30)
-
-    simulate(bench.top, testbench, background=[bench.controller], deadline=100)
-    assert bench.bad
-    assert not bench.completed(2)
-
-
-def kinds(bench):
-    """Return the operations as letters."""
-    return "".join(operation.name[0] for operation, _fields in bench.operations)
-
-
-@pytest.mark.parametrize(("groups", "bursts"), [(1, 20), (2, 20), (4, 20), (4, 40)])
-def test_a_vector_into_the_other_half_goes_ahead_between_activations(simulate, groups, bursts):
-    config = TINY.replace(ranks=2, bank_groups=groups, vector_buffer_rows=8)
-    bench = Bench(config, ready=1.1, busy=0.0)
-    gemv = GEMV | {"half": 0, "gemvs": 1, "tiles": 2}
-    vector = VECTOR | {"half": 1, "bursts": bursts, "rows": 1}
-
-    async def testbench(ctx):
-        await bench.write_list(ctx)
-        await bench.push(ctx, gemv)
-        await bench.push(ctx, vector)
-        await bench.push(ctx, gemv | {"half": 1})
-        await ctx.tick().repeat(60)
-
-    simulate(bench.top, testbench, background=[bench.controller], deadline=300)
-    most = bursts_ahead(config)
-    assert most == (8 if groups > 1 else 0)  # of 30 cycles, 13 turn the bus
-    left, expected = bursts, "H"
-    for _tile in range(2):
-        for group in range(groups):
-            taken = min(left, most) if group < groups - 1 else 0
-            left -= taken
-            expected += "AA" + taken * "G"
-        expected += "GP"
-    expected += left * "G" + "H" + 2 * (groups * "AA" + "GP")
-    assert kinds(bench) == expected
-    bench.check([gemv, vector, gemv | {"half": 1}])
-
-
-def test_a_vector_into_the_same_half_stays_behind(simulate):
-    bench = Bench(WIDE, ready=1.1, busy=0.0)
-    records = [GEMV, VECTOR, GEMV | {"half": 0}]
-
-    async def testbench(ctx):
-        await bench.write_list(ctx)
-        for record in records:
-            await bench.push(ctx, record)
-        await ctx.tick().repeat(60)
-
-    simulate(bench.top, testbench, background=[bench.controller], deadline=300)
-    tile = "AAAAGGP"
-    assert kinds(bench) == "H" + 2 * tile + 6 * "G" + "H" + 2 * tile
-
-
-def test_a_tile_waits_with_the_burst_that_a_store_keeps_from_the_port(simulate):
-    bench = Bench(WIDE, ready=1.1, busy=0.0)
-
-    async def testbench(ctx):
-        await bench.write_list(ctx)
-        await bench.push(ctx, GEMV | {"half": 0})
-        bench.busy = 1.1
-        await bench.push(ctx, VECTOR)
-        await ctx.tick().repeat(20)
-        assert kinds(bench) == "HAA"
-        bench.busy = 0.0
-        await ctx.tick().repeat(40)
-
-    simulate(bench.top, testbench, background=[bench.controller], deadline=300)
-    assert kinds(bench) == "HAAGGGGGGAAGGPAAAAGGP"
+    assert [unit for _cycle, unit in bench.done].count(0) == len(vectors)
 
 
 def test_an_operation_leaves_every_cycle(simulate):
@@ -398,7 +260,9 @@ def test_results_go_to_their_places_and_complete_the_instruction(simulate, confi
     simulate(bench.top, testbench, background=[bench.controller], deadline=1000)
     assert places == [place for record in records for place in result_places(config, record)]
     counts = np.cumsum([len(result_places(config, record)) for record in records])
-    assert bench.completed(1) == [bench.results[count - 1] + 1 for count in counts]
+    assert [cycle for cycle, unit in bench.done if unit == 1] == [
+        bench.results[count - 1] + 1 for count in counts
+    ]
 
 
 def test_gemv_that_reads_nothing_is_complete_when_its_last_tile_ends(simulate):
@@ -415,7 +279,7 @@ def test_gemv_that_reads_nothing_is_complete_when_its_last_tile_ends(simulate):
             await ctx.tick()
             ctx.set(bench.dut.pim_done, 0)
             await ctx.tick().repeat(4)
-        assert len(bench.completed(1)) == 2
+        assert len(bench.done) == 2
         ctx.set(bench.dut.result, 1)
         await ctx.tick().repeat(len(result_places(TINY, records[2])))
         ctx.set(bench.dut.result, 0)
@@ -423,8 +287,8 @@ def test_gemv_that_reads_nothing_is_complete_when_its_last_tile_ends(simulate):
 
     simulate(bench.top, testbench, background=[bench.controller], deadline=300)
     ends = bench.tile_ends
-    assert bench.completed(1)[:2] == [ends[1] + 2, ends[4] + 2]
-    assert len(bench.completed(1)) == 3
+    assert [cycle for cycle, _unit in bench.done[:2]] == [ends[1] + 2, ends[4] + 2]
+    assert len(bench.done) == 3
 
 
 @pytest.mark.parametrize(
@@ -436,8 +300,6 @@ def test_gemv_that_reads_nothing_is_complete_when_its_last_tile_ends(simulate):
         VECTOR | {"rows": 0},
         GEMV | {"tiles": 0},
         GEMV | {"list": TINY.npu.row_list_entries - 1},
-        GEMV | {"row": TINY.memory.rows},
-        GEMV | {"row": 0xFFFF},
         GEMV | {"offset": TINY.vector_columns - 8},
         GEMV | {"slot": 3, "slots": 3},
         GEMV | {"slots": 0},

@@ -120,10 +120,9 @@ def test_a_page_that_is_stored_to_is_loaded_behind_a_token():
     ends = "\n".join(f"{queue_name(queue)} END" for queue in range(PIM0 + 1))
     page_bytes = TINY.memory.banks * TINY.memory.row_bytes
     store = f"store STORE address={7 * page_bytes + 48} bursts=1 rows=1 lanes=1"
-    listed = "pim[0] LIST entries=3 entry_0=7 entry_1=9 entry_2=6 signal:tail"
-    text = f".channels 1\n{listed}\n{store} {{}}\ntail {pages} row=1 wait:pim[0]{{}}\n{ends}"
+    text = f".channels 1\n.rows 0 7 9 7\n{store} {{}}\ntail {pages} {{}}\n{ends}"
     config = TINY.replace(channels=1)
-    check_hazards(config, assemble(text.format("signal:tail", ",store")))
+    check_hazards(config, assemble(text.format("signal:tail", "wait:store")))
     with pytest.raises(
         ValueError,
         match=r"^instructions that share bytes of the channel 0 must be ordered by tokens, but at "
@@ -131,35 +130,3 @@ def test_a_page_that_is_stored_to_is_loaded_behind_a_token():
         r"\(reads\)$",
     ):
         check_hazards(config, assemble(text.format("", "")))
-
-
-@pytest.mark.parametrize(
-    ("lines", "message"),
-    [
-        (
-            ("pim[0] LIST entries=2 signal:tail", "tail LOAD_PAGES pages=1 list=1 lanes=1 {}"),
-            r"at 0x1 these are not: pim\[0\]\[0\] LIST .* \(writes\), tail\[0\] LOAD_PAGES .* ",
-        ),
-        (
-            ("tail LOAD_PAGES pages=2 lanes=1 signal:pim[0]", "pim[0] LIST list=1 entries=4 {}"),
-            r"at 0x1 these are not: tail\[0\] LOAD_PAGES .* \(reads\), pim\[0\]\[0\] LIST .* ",
-        ),
-    ],
-)
-def test_pages_and_lists_are_ordered_by_tokens(lines, message):
-    ends = "\n".join(f"{queue_name(queue)} END" for queue in range(PIM0 + 1))
-    config = TINY.replace(channels=1)
-    first, second = lines
-    waits = "wait:pim[0]" if second.startswith("tail") else "wait:tail"
-    text = f".channels 1\n{first}\n{second}\n{ends}"
-    check_hazards(config, assemble(text.format(waits)))
-    pattern = "^instructions that share bytes of the row list 0 must be ordered by tokens, but "
-    with pytest.raises(ValueError, match=pattern + message):
-        check_hazards(config, assemble(text.format("")))
-
-
-def test_lists_and_gemvs_of_a_queue_need_no_tokens():
-    gemv = "pim[0] GEMV tiles=2 gemvs=1 k=1 slots=1"
-    lines = ["pim[0] LIST entries=2", gemv, "pim[0] LIST entries=1 entry_0=5", gemv]
-    ends = [f"{queue_name(queue)} END" for queue in range(PIM0 + 1)]
-    check_hazards(TINY.replace(channels=1), assemble("\n".join([".channels 1", *lines, *ends])))
