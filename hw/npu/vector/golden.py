@@ -445,7 +445,8 @@ def argmax(a: npt.ArrayLike) -> npt.NDArray[np.uint32]:
     [2, 1]
     """
     a = flush(a)
-    largest = np.fmax.reduce(a, axis=-1, keepdims=True)
+    # Not fmax of all: where a NaN signals, fmax of it and a number is a NaN.
+    largest = np.where(np.isnan(a), -np.inf, a).max(axis=-1, keepdims=True)
     return np.asarray(np.argmax(a == largest, axis=-1), np.uint32)
 
 

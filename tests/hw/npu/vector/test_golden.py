@@ -343,3 +343,13 @@ def test_elementwise_without_its_second_operand_is_rejected():
 def test_function_rounds_to_its_format():
     x = numbers(14, 50)
     assert (golden.function(Function.EXP, x, Format.BF16) == bf16.round(exp(x))).all()
+
+
+@pytest.mark.parametrize("quiet", [0, 1 << 22])
+def test_a_nan_is_never_the_largest_whether_it_signals_or_not(quiet):
+    nan = np.uint32(0x7F808000 | quiet).view(np.float32)
+    rows = [[0, 0, 0, 0, nan, nan, nan, nan, -0.5], [nan, -np.inf] + [nan] * 7, [nan] * 9]
+    assert golden.argmax(np.array(rows, np.float32)).tolist() == [0, 1, 0]
+    signalling = np.array(rows, np.float32)
+    signalling[np.isnan(signalling)] = nan
+    assert golden.argmax(signalling).tolist() == [0, 1, 0]
